@@ -23,9 +23,7 @@ def _fenced(message: Message, rng: random.Random) -> str:
 
 
 def _wrong_keys(message: Message, rng: random.Random) -> str:
-    keys = rng.choice(
-        (("name", "item", "location"), ("Customer", "Product", "City"), ("user", "order", "to"))
-    )
+    keys = rng.choice((("name", "item", "location"), ("Customer", "Product", "City"), ("user", "order", "to")))
     return json.dumps(dict(zip(keys, message.reference.values(), strict=True)))
 
 

@@ -78,9 +78,7 @@ def _write_whole(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
-def _day_lines(
-    date: datetime.date, system_prompt: str, per_day: int, rng: random.Random, include: Path
-) -> list[str]:
+def _day_lines(date: datetime.date, system_prompt: str, per_day: int, rng: random.Random, include: Path) -> list[str]:
     count = per_day + rng.randint(-(per_day // 15), per_day // 15)
     drawn = messages(traffic_templates(include), pools(include).traffic, rng)
     records = [_record(query, date, system_prompt) for query in _queries(drawn, count, rng)]

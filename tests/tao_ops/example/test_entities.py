@@ -124,9 +124,7 @@ def test_a_wrong_line_in_the_list_of_products_is_named(tmp_path, line):
         read_products(path)
 
 
-@pytest.mark.parametrize(
-    "text", ["- '{customer} {product}'", "- '{customer} {product} {city} {town}'", "a: b"]
-)
+@pytest.mark.parametrize("text", ["- '{customer} {product}'", "- '{customer} {product} {city} {town}'", "a: b"])
 def test_a_wrong_template_is_refused(tmp_path, text):
     path = tmp_path / "templates.yaml"
     path.write_text(text)

@@ -60,9 +60,7 @@ def weeks(tmp_path_factory):
     return {
         seed: [
             readable(lines_of(path))[0]
-            for path in write_logs(
-                tmp_path_factory.mktemp(f"seed{seed}"), seed=seed, today=TODAY, system_prompt=PROMPT
-            )
+            for path in write_logs(tmp_path_factory.mktemp(f"seed{seed}"), seed=seed, today=TODAY, system_prompt=PROMPT)
         ]
         for seed in (1, 2, 3)
     }
@@ -145,9 +143,7 @@ def test_content_depends_on_the_seed_and_the_day_alone(tmp_path):
     other = write_logs(tmp_path / "other", seed=2, today=TODAY, system_prompt=PROMPT)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert undated(first) == undated(moved)
-    texts, other_texts = (
-        {text_of(record) for day in undated(week) for record in day} for week in (first, other)
-    )
+    texts, other_texts = ({text_of(record) for day in undated(week) for record in day} for week in (first, other))
     assert texts & other_texts == set()
 
 

@@ -1,0 +1,46 @@
+"""A benchmark's rows, as a table and as a file."""
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tao_ops.files import write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, ours beside a peer's; medians over the repeats. ``ratio`` is ours over the peer's."""
+
+    figure: str
+    unit: str
+    ours: float
+    peer: float | None
+    peer_name: str
+    ratio: float | None
+    goal: str | None = None
+    met: bool | None = None
+
+
+def median(values: Sequence[float]) -> float:
+    """The median, to three places."""
+    return round(statistics.median(values), 3)
+
+
+def write(name: str, rows: Sequence[Row], repeats: int) -> None:
+    """Print the table and write ``results/<name>.json``."""
+    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, {repeats} repeat(s)"
+    table = Table("figure", "unit", "ours", "peer", "peer is", "ratio", "goal", "met", title=f"{name}: {machine}")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in asdict(row).values()))
+    Console().print(table)
+    RESULTS.mkdir(exist_ok=True)
+    told = {"name": name, "machine": machine, "rows": [asdict(row) for row in rows]}
+    write_json(RESULTS / f"{name}.json", told)

@@ -1,0 +1,39 @@
+"""One DAG per flywheel, made from `include/flywheels/*.yaml`.
+
+A run is one **turn**: ingest the interval's query logs, validate them, explore (sample many responses per
+query and score them), update the model on what was found, evaluate champion and candidate on the same items,
+let the gate decide, and register the candidate with its verdict. A turn may be run any number of times:
+its rows are replaced, never added to.
+"""
+
+from contextlib import suppress
+
+from airflow.sdk import dag, task_group
+from tao_airflow.dag import settings, stages
+
+from tao_ops.config import Flywheel, flywheel_names, load_flywheel
+from tao_ops.errors import ConfigError
+
+
+def make(flywheel: Flywheel) -> None:
+    """Make the DAG of one flywheel."""
+    stage, model_stage = stages(flywheel)
+
+    @dag(**settings(flywheel), doc_md=__doc__)
+    def turn() -> None:
+        @task_group
+        def explore(shard: int) -> None:
+            model_stage("generate", shard=shard) >> stage("score", shard=shard)
+
+        validate = stage("validate")
+        update = model_stage("update")
+        stage("ingest") >> validate
+        explore.expand(shard=validate.output) >> update
+        update >> model_stage("evaluate") >> stage("gate") >> stage("register")
+
+    turn()
+
+
+for name in flywheel_names():
+    with suppress(ConfigError):  # shown by config_errors.py: an import error here would stop the others too
+        make(load_flywheel(name))

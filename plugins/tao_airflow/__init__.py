@@ -1,0 +1,1 @@
+"""What the DAGs share: the flywheel's timetable, the operator that runs a stage, the DAG's common settings."""

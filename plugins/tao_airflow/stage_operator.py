@@ -1,0 +1,107 @@
+"""Runs one stage of a turn as a process of its own, whose output is the task's log."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from tao_airflow.turn import turn_of
+from tao_ops.config import load_flywheel
+from tao_ops.errors import ConfigError
+from tao_ops.launch.process import Outcome, Process
+from tao_ops.launch.stage import stage_command, stage_environment, tao_command
+from tao_ops.turn import path_safe
+
+TEMPORARY_FAILURE = 75
+"""Exit status of ``tao`` for an error that a retry can mend (``EX_TEMPFAIL``)."""
+
+STOP_SECONDS = 3.0
+"""Airflow kills a task five seconds after it asked it to end; its process must be gone by then."""
+
+RELEASE_SECONDS = 120.0
+
+
+class StageOperator(BaseOperator):
+    """``tao <stage> <flywheel> --turn … --run-id …`` for the turn of the task's run.
+
+    The stage's report (references and counts, never rows) is its XCom ``report``, and what it returns; ``validate``
+    returns the numbers of its shards, since Airflow maps over returned values only. ``TAO_PYTHON`` names the
+    interpreter of the stages where it is not Airflow's own.
+    """
+
+    template_fields = ("shard",)
+    ui_color = "#e8f0fe"
+
+    def __init__(self, *, stage: str, flywheel: str, shard: int | None = None, **kwargs: Any) -> None:
+        kwargs.setdefault("on_failure_callback", release_turn)
+        super().__init__(**kwargs)
+        self.stage, self.flywheel, self.shard = stage, flywheel, shard
+        self._process: Process | None = None
+        self._killed = False
+
+    def execute(self, context: Any) -> dict[str, Any] | list[int]:
+        """Run the stage; return its report, or its shards."""
+        with tempfile.TemporaryDirectory(prefix=f"tao-{self.stage}-") as folder:
+            report = Path(folder) / "report.json"
+            turn, run_id = identity(context, self.flywheel)
+            command = stage_command(
+                self.stage, self.flywheel, turn, run_id, shard=self.shard, report=report, keep_turn=True
+            )
+            self._process = Process(command, env=stage_environment())
+            if self._killed:  # asked to end before there was anything to end
+                self.on_kill()
+            outcome = self._process.follow(self.log.info, limit_s=self._limit(), grace_s=STOP_SECONDS)
+            self._raise_unless_done(outcome)
+            result: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        context["ti"].xcom_push(key="report", value=result)
+        return list(range(result["metrics"]["shards"])) if self.stage == "validate" else result
+
+    def on_kill(self) -> None:
+        """End the stage's whole process group."""
+        self._killed = True
+        if self._process is not None:
+            self._process.stop(STOP_SECONDS)
+
+    def _limit(self) -> float | None:
+        """A little less than Airflow's own limit, so that the log says what happened."""
+        return self.execution_timeout.total_seconds() * 0.98 if self.execution_timeout else None
+
+    def _raise_unless_done(self, outcome: Outcome) -> None:
+        if outcome.code == 0 and not outcome.timed_out:
+            return
+        words = outcome.last("error:") or f"error: {self.stage} ended with status {outcome.code}"
+        if outcome.timed_out:
+            raise AirflowException(
+                f"stage {self.stage} was ended after {self._limit():.0f} s, its limit; nothing was committed"
+            )
+        if outcome.stopped:
+            raise AirflowException(f"stage {self.stage} was stopped; nothing was committed")
+        if outcome.signal_name:
+            memory = " (out of memory?)" if outcome.signal_name == "SIGKILL" else ""
+            raise AirflowException(
+                f"stage {self.stage} was killed by {outcome.signal_name}{memory}; "
+                "nothing was committed; its retry starts over"
+            )
+        if outcome.code == TEMPORARY_FAILURE:
+            raise AirflowException(words)
+        raise AirflowFailException(words)
+
+
+def release_turn(context: Any) -> None:
+    """Give the run's turn back once a task has failed for good, so that another run may take it at once."""
+    task = context["task"]
+    turn, run_id = identity(context, task.flywheel)
+    command = tao_command("turn", "release", task.flywheel, "--turn", turn, "--run-id", run_id)
+    Process(command, env=stage_environment()).follow(task.log.info, limit_s=RELEASE_SECONDS, grace_s=STOP_SECONDS)
+
+
+def identity(context: Any, flywheel: str) -> tuple[str, str]:
+    """The key of the turn of a task's run, and the run's id as stages know it."""
+    try:
+        turn = turn_of(context, load_flywheel(flywheel))
+    except ConfigError as error:
+        raise AirflowFailException(f"error: {error}") from None
+    return turn.key, path_safe(context["dag_run"].run_id)

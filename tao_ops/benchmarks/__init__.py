@@ -1,0 +1,1 @@
+"""Item sets, metrics, paired statistics, and the gate's rule."""

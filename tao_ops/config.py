@@ -1,0 +1,307 @@
+"""A flywheel's YAML as typed values; every error names the file and the key."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from croniter import croniter
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from tao_ops.errors import ConfigError
+from tao_ops.settings import Settings
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class SourceConfig(_Strict):
+    """Where query logs come from."""
+
+    format: Literal["chat_completions"] = "chat_completions"
+    path: str
+    """A glob of files; ``${NAME}`` is replaced by the environment's value."""
+    namespace: str = "default"
+    """Sources that share a namespace share their request ids."""
+
+
+class StrategyConfig(_Strict):
+    """One way to explore."""
+
+    name: Literal["plain", "demonstrations"]
+    samples: int = Field(ge=1, le=1024)
+    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
+    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
+    file: str | None = None
+    """Worked examples, JSON lines of ``messages`` (``demonstrations``)."""
+
+    @model_validator(mode="after")
+    def _needs(self) -> Self:
+        if (self.name == "demonstrations") != (self.file is not None):
+            raise ValueError("'demonstrations' needs a 'file' of worked examples, and no other strategy takes one")
+        return self
+
+
+class StrictJsonConfig(_Strict):
+    """The response is one JSON object with exactly these keys, each a text that is not blank."""
+
+    name: Literal["strict_json"]
+    keys: tuple[str, ...] = Field(min_length=1)
+
+
+class GroundingConfig(_Strict):
+    """Each value is a maximal span of the user's message; values are distinct."""
+
+    name: Literal["grounding"]
+    keys: tuple[str, ...] = Field(min_length=1)
+
+
+class ConsensusConfig(_Strict):
+    """Agreement among the candidates of a query on the same answer."""
+
+    name: Literal["consensus"]
+    votes: int = Field(default=2, ge=1)
+    """Fewer votes than this for an answer count as none."""
+
+
+ScorerConfig = Annotated[StrictJsonConfig | GroundingConfig | ConsensusConfig, Field(discriminator="name")]
+
+
+class BenchmarkConfig(_Strict):
+    """A fixed set of items with references, used by the gate and never for training."""
+
+    name: str
+    path: str
+    """A folder with ``items.jsonl``, below ``include/``."""
+    metric: Literal["exact_json"] = "exact_json"
+    primary: bool = False
+
+
+class TaskConfig(_Strict):
+    """One kind of query: its prompt, how to explore, how to score, how to judge."""
+
+    prompt: str
+    """The production prompt's file, below ``include/``."""
+    expectations: str
+    """The Great Expectations suite's file, below ``include/``."""
+    strategies: tuple[StrategyConfig, ...] = Field(min_length=1)
+    scorers: tuple[ScorerConfig, ...] = Field(min_length=1)
+    benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
+    max_tokens: int = Field(default=64, ge=1, le=32768)
+    """Longest response, in tokens, in exploration and in evaluation alike."""
+
+
+class ValidateConfig(_Strict):
+    """How queries become prompts."""
+
+    holdout: Share = 0.1
+    """Share of the queries that are kept away from training for ever."""
+
+
+class GenerateConfig(_Strict):
+    """How responses are sampled."""
+
+    shards: int = Field(default=1, ge=1, le=512)
+    """Parts of a turn that run side by side: as many as there are workers."""
+
+
+class Method(StrEnum):
+    """How the update learns from scored responses."""
+
+    RAFT = "raft"
+    """Fine-tune on the best of n responses (reward-ranked fine-tuning, arXiv 2304.06767)."""
+
+
+class UpdateConfig(_Strict):
+    """How the candidate is trained."""
+
+    method: Method = Method.RAFT
+    window: int = Field(default=1, ge=1)
+    """Turns whose responses are trained on, this one among them."""
+    min_reward: Share = 0.5
+    """A best response below this is not trained on."""
+    min_rows: int = Field(default=8, ge=1)
+    """Fewer rows than this fail the stage."""
+    epochs: int = Field(default=3, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    lora_rank: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of training; the merged model is always kept in the champion's own."""
+
+
+class EvaluateConfig(_Strict):
+    """How models are compared."""
+
+    control: str | None = "demonstrations"
+    """A strategy whose prompt, around the champion, is shown beside the candidate."""
+
+
+class GateConfig(_Strict):
+    """What a promotion needs."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    margin: Share = 0.0
+    """The primary benchmark must rise by more than this."""
+    tolerance: Share = 0.02
+    """No other benchmark may fall by more than this."""
+
+
+class Flywheel(_Strict):
+    """One YAML file of ``include/flywheels/``."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    description: str = ""
+    model: str = "embedded"
+    """``embedded``, or a folder with a model in the Hugging Face layout."""
+    seed: int = Field(default=1, ge=0, le=2**31 - 1)
+    schedule: str = "0 0 * * *"
+    timezone: str = "UTC"
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    tasks: dict[str, TaskConfig] = Field(min_length=1)
+    validate_: ValidateConfig = Field(default=ValidateConfig(), alias="validate")
+    generate: GenerateConfig = GenerateConfig()
+    update: UpdateConfig = UpdateConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    gate: GateConfig = GateConfig()
+
+    _include: Path = PrivateAttr()
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if not croniter.is_valid(value) or len(value.split()) != 5:
+            raise ValueError(f"{value!r} is not a cron expression of five fields")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"{value!r} is not a time zone") from None
+        return value
+
+    @model_validator(mode="after")
+    def _one_primary(self) -> Self:
+        names = [b.name for t in self.tasks.values() for b in t.benchmarks]
+        if len(set(names)) != len(names):
+            raise ValueError("benchmarks of a flywheel need different names")
+        if sum(b.primary for t in self.tasks.values() for b in t.benchmarks) != 1:
+            raise ValueError("exactly one benchmark must be 'primary: true'")
+        return self
+
+    def file(self, relative: str) -> Path:
+        """A file or folder that the YAML names, below ``include/``."""
+        return self._include / relative
+
+    def prompt(self, task: str) -> str:
+        """The production prompt of ``task``, without blanks around it."""
+        return self.file(self.tasks[task].prompt).read_text(encoding="utf-8").strip()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything the YAML says and of the files that it names."""
+        sha = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
+        for path in self._named_files():
+            sha.update(path.read_bytes())
+        return sha.hexdigest()
+
+    def _named_files(self) -> list[Path]:
+        named: list[str] = []
+        for task in self.tasks.values():
+            named += [task.prompt, task.expectations]
+            named += [s.file for s in task.strategies if s.file]
+        return [self.file(name) for name in named]
+
+
+def load_flywheel(name: str, settings: Settings | None = None) -> Flywheel:
+    """Read ``include/flywheels/<name>.yaml`` and check that every file it names is there.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, has a wrong key or value, or names a missing file.
+    """
+    settings = settings or Settings.from_env()
+    path = settings.include / "flywheels" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(flywheel_names(settings)) or "none"
+        raise ConfigError(f"there is no flywheel {name!r}", where=path, mend=f"known flywheels: {known}")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not a YAML file: {error}", where=path) from None
+    if not isinstance(raw, dict):
+        raise ConfigError("a flywheel is a mapping of keys", where=path, mend="see include/flywheels/tickets.yaml")
+    try:
+        flywheel = Flywheel.model_validate(raw)
+    except ValidationError as error:
+        raise _readable(error, path) from None
+    if flywheel.name != path.stem:
+        raise ConfigError(f"name is {flywheel.name!r}", where=path, mend=f"name it {path.stem!r}, as the file")
+    flywheel._include = settings.include
+    _check_files(flywheel, path)
+    return flywheel
+
+
+def flywheel_names(settings: Settings | None = None) -> list[str]:
+    """The names of all YAML files in ``include/flywheels/``."""
+    folder = (settings or Settings.from_env()).include / "flywheels"
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def expand(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """Replace ``${NAME}``; ``${TAO_HOME}`` always has a value.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    values = {"TAO_HOME": str(Settings.from_env().home), **(os.environ if environment is None else environment)}
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise ConfigError(f"{match[0]} is not set", where=text, mend=f"export {match[1]}")
+        return values[match[1]]
+
+    return _VARIABLE.sub(value, text)
+
+
+def _readable(error: ValidationError, path: Path) -> ConfigError:
+    first: dict[str, Any] = dict(error.errors()[0])
+    parts = [str(part) for part in first["loc"]]
+    key = ".".join(parts) or "(whole file)"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    match first["type"]:
+        case "extra_forbidden":
+            return ConfigError(f"unknown key{more}", where=f"{path}: {key}", mend="remove it, or mend its spelling")
+        case "missing":
+            return ConfigError(f"missing key{more}", where=f"{path}: {key}", mend="add it")
+        case _:
+            message = str(first["msg"]).removeprefix("Value error, ")
+            return ConfigError(f"{message}{more}", where=f"{path}: {key}", mend=f"it is now {first['input']!r}"[:120])
+
+
+def _check_files(flywheel: Flywheel, path: Path) -> None:
+    for task_name, task in flywheel.tasks.items():
+        named = {f"tasks.{task_name}.prompt": task.prompt, f"tasks.{task_name}.expectations": task.expectations}
+        for i, strategy in enumerate(task.strategies):
+            if strategy.file:
+                named[f"tasks.{task_name}.strategies.{i}.file"] = strategy.file
+        for i, benchmark in enumerate(task.benchmarks):
+            named[f"tasks.{task_name}.benchmarks.{i}.path"] = f"{benchmark.path}/items.jsonl"
+        for key, relative in named.items():
+            if not flywheel.file(relative).is_file():
+                raise ConfigError(
+                    "a file is missing", where=f"{path}: {key}", mend=f"make {flywheel.file(relative)} or mend the path"
+                )

@@ -1,0 +1,72 @@
+"""Stored evaluations, read back as the reports that the gate's rule compares."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tao_ops.benchmarks.decide import BenchmarkScores, Report
+from tao_ops.errors import MissingInput
+from tao_ops.files import read_json
+from tao_ops.lake import Lake
+from tao_ops.models import ModelFacts
+from tao_ops.tables import EVALUATIONS
+
+_ARMS = ("champion", "candidate")
+"""Both ask with the production prompt; the control's scores are of another."""
+_FACTS = ("model_version", "architecture", "parameters", "dtype")
+
+
+def read_report(artifacts: Path) -> dict[str, Any]:
+    """``report.json`` of a run.
+
+    Raises:
+        MissingInput: ``evaluate`` has not run.
+    """
+    return read_json(artifacts / "report.json", mend="run evaluate first")
+
+
+def facts_of(model: Mapping[str, Any]) -> ModelFacts:
+    """The facts in one model's entry of a report."""
+    return ModelFacts(**{name: model[name] for name in _FACTS})
+
+
+def stored_report(lake: Lake, report: Mapping[str, Any], facts: ModelFacts) -> Report:
+    """A model's scores on the benchmarks of ``report``, under its prompts, decoding and engine.
+
+    The scores may be of an earlier turn, and of the time when today's champion was a candidate.
+
+    Raises:
+        MissingInput: a benchmark's scores are not stored for this model, or not all of them.
+    """
+    benchmarks = {line["name"]: _scores(lake, report, line, facts.model_version) for line in report["benchmarks"]}
+    return Report(facts, benchmarks, report["engine"])
+
+
+def _scores(lake: Lake, report: Mapping[str, Any], line: Mapping[str, Any], model_version: str) -> BenchmarkScores:
+    prompt_digest = report["prompt_digests"][line["task"]]
+    decoding_digest = report["decoding_digests"][line["task"]]
+    rows = lake.read(
+        EVALUATIONS,
+        columns=["turn", "item_id", "score"],
+        flywheel=report["flywheel"],
+        model_version=model_version,
+        arm=_ARMS,
+        prompt_digest=prompt_digest,
+        decoding_digest=decoding_digest,
+        engine=report["engine"],
+        benchmark=line["name"],
+        benchmark_version=line["version"],
+    ).to_pylist()
+    # Of several turns' rows of an item the report's own turn counts, else the newest.
+    rows.sort(key=lambda row: (row["turn"] == report["turn"], row["turn"]))
+    items = {row["item_id"]: math.nan if row["score"] is None else row["score"] for row in rows}
+    if len(items) != line["n"]:
+        raise MissingInput(
+            f"{len(items)} of {line['n']} scores of model {model_version} on {line['name']} are stored",
+            where=lake.uri(EVALUATIONS),
+            mend="run evaluate again",
+        )
+    return BenchmarkScores(
+        line["name"], line["version"], line["metric"], line["primary"], items, prompt_digest, decoding_digest
+    )

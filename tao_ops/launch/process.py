@@ -1,0 +1,161 @@
+"""Run one command in its own session: its output line by line, its end bounded, nothing of it left behind."""
+
+import codecs
+import ctypes
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+POLL_SECONDS = 0.2
+_LINE_END = re.compile(r"[\r\n]+")
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a process ended.
+
+    Attributes:
+        code: exit status; the negative signal number where a signal ended it.
+        tail: its last lines of output.
+        timed_out: it ran into its limit and was ended.
+        stopped: :meth:`Process.stop` ended it.
+    """
+
+    code: int
+    tail: tuple[str, ...]
+    timed_out: bool = False
+    stopped: bool = False
+
+    @property
+    def signal_name(self) -> str | None:
+        """``SIGKILL`` and the like, where a signal ended the process."""
+        return signal.Signals(-self.code).name if self.code < 0 else None
+
+    def last(self, prefix: str) -> str | None:
+        """The last line of output that starts with ``prefix``."""
+        return next((line for line in reversed(self.tail) if line.startswith(prefix)), None)
+
+
+class Process:
+    """A command that leads its own session and process group, standard error merged into standard output.
+
+    On Linux the kernel also kills the command when the thread that started it dies, however it dies.
+    """
+
+    def __init__(self, command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> None:
+        self._popen = subprocess.Popen(
+            list(command),
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - it calls one C function and no lock
+        )
+        self.stopped = False
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its group."""
+        return self._popen.pid
+
+    def follow(self, say: Callable[[str], None], *, limit_s: float | None = None, grace_s: float = 10.0) -> Outcome:
+        """Hand every line of output to ``say`` as it comes, until the process has ended.
+
+        After ``limit_s`` seconds, or when anything is raised here, its whole group is ended.
+        """
+        tail: deque[str] = deque(maxlen=50)
+        deadline = None if limit_s is None else time.monotonic() + limit_s
+        timed_out = False
+        try:
+            for line in self._lines(deadline):
+                tail.append(line)
+                say(line)
+            timed_out = not self._ended()
+        finally:
+            self._end_group(grace_s)
+            code = self._popen.wait()
+            assert self._popen.stdout is not None
+            self._popen.stdout.close()
+        return Outcome(code, tuple(tail), timed_out=timed_out, stopped=self.stopped)
+
+    def stop(self, grace_s: float = 3.0) -> None:
+        """End the whole group: TERM, and KILL after ``grace_s``. May be called in a signal handler."""
+        self.stopped = True
+        self._end_group(grace_s)
+
+    def _lines(self, deadline: float | None) -> "_Lines":
+        assert self._popen.stdout is not None
+        return _Lines(self._popen.stdout.fileno(), self._ended, deadline)
+
+    def _ended(self) -> bool:
+        """Whether the leader has ended, leaving it to be waited for: its group id stays ours till then."""
+        if self._popen.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _end_group(self, grace_s: float) -> None:
+        if self._popen.returncode is not None:
+            return
+        if not self._ended():
+            self._signal_group(signal.SIGTERM)
+            deadline = time.monotonic() + grace_s
+            while not self._ended() and time.monotonic() < deadline:
+                time.sleep(0.02)
+        self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+
+class _Lines:
+    """Lines of a pipe until its process has ended or the deadline is over; a carriage return ends a line too."""
+
+    def __init__(self, descriptor: int, ended: Callable[[], bool], deadline: float | None) -> None:
+        self._descriptor, self._ended, self._deadline = descriptor, ended, deadline
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            over = self._ended()  # asked before reading: what it wrote last is then in the pipe
+            readable, _, _ = select.select([self._descriptor], [], [], 0 if over else POLL_SECONDS)
+            chunk = os.read(self._descriptor, 65536) if readable else b""
+            yield from self._split(chunk)
+            closed = bool(readable) and not chunk
+            late = self._deadline is not None and time.monotonic() > self._deadline
+            if (over and not chunk) or late:
+                break
+            if closed:
+                time.sleep(POLL_SECONDS)
+        if self._rest.strip():
+            yield self._rest
+
+    def _split(self, chunk: bytes) -> list[str]:
+        *whole, self._rest = _LINE_END.split(self._rest + self._decoder.decode(chunk))
+        return [line.rstrip() for line in whole if line.strip()]
+
+
+def _die_with(parent: int) -> Callable[[], None] | None:
+    if _LIBC is None:
+        return None
+    libc = _LIBC
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return ask

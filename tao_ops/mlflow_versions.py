@@ -1,0 +1,246 @@
+"""Versions of models in MLflow's registry, with the run, the tags and the documents that go with each.
+
+MLflow keeps its tables in the database ``mlflow`` of our server. It is imported at the first use: that takes
+seconds. What it calls a run holds one candidate's parameters, metrics, report and verdict.
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tao_ops.database import advisory_lock, connect, ensure_database, readable_url, sibling_url, with_driver
+from tao_ops.errors import RegistryError
+from tao_ops.models import ModelFacts
+from tao_ops.records import ModelRef
+from tao_ops.telemetry import quiet
+
+DATABASE = "mlflow"
+ALIAS = "champion"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A candidate on its way into the registry.
+
+    Attributes:
+        candidate: the candidate's manifest: model_version, path, architecture, parameters, dtype, base, method,
+            hyperparameters, seed, rows, metrics.
+        lineage: path of that manifest.
+    """
+
+    flywheel: str
+    turn: str
+    run_id: str
+    candidate: Mapping[str, Any]
+    report: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    lineage: str
+
+
+class MlflowVersions:
+    """MLflow's tracking store and model registry on one PostgreSQL server."""
+
+    def __init__(self, url: str, artifacts: Path | None) -> None:
+        self._server, self._artifacts = url, artifacts
+        self._opened: Any = None
+
+    def find(self, flywheel: str, *, run_id: str, model_version: str) -> int | None:
+        """The version with these two tags."""
+        with self._mlflow() as client:
+            condition = f"name={_quoted(flywheel)} and tags.`tao.run_id`={_quoted(run_id)}"
+            for found in client.search_model_versions(condition):
+                if found.tags.get("tao.model_version") == model_version:
+                    return int(found.version)
+        return None
+
+    def ref(self, flywheel: str, version: int) -> ModelRef:
+        """Where the version's files are."""
+        found = self._get(flywheel, version)
+        return ModelRef(found.source.removeprefix("file://"), _tag(found, "model_version"), version)
+
+    def facts(self, flywheel: str, version: int) -> ModelFacts:
+        """What the version was registered with."""
+        found = self._get(flywheel, version)
+        return ModelFacts(
+            model_version=_tag(found, "model_version"),
+            architecture=_tag(found, "architecture"),
+            parameters=int(_tag(found, "parameters")),
+            dtype=_tag(found, "dtype"),
+        )
+
+    def register(self, submission: Submission) -> int:
+        """Make the version; the version of an earlier try of the same run is taken up, with the verdict of now."""
+        s, tags = submission, _tags(submission)
+        version = self.find(s.flywheel, run_id=s.run_id, model_version=s.candidate["model_version"])
+        with self._mlflow() as client:
+            if version is not None:
+                earlier = client.get_model_version(s.flywheel, str(version)).run_id
+                client.log_dict(earlier, dict(s.verdict), "verdict.json")
+                for key, value in tags.items():
+                    client.set_model_version_tag(s.flywheel, str(version), key, value)
+                return version
+            run = self._run(client, s, tags)
+            _unless_there(lambda: client.create_registered_model(s.flywheel))
+            made = client.create_model_version(
+                s.flywheel,
+                str(Path(s.candidate["path"]).absolute()),
+                run_id=run,
+                tags=tags,
+                description=f"Turn {s.turn}, run {s.run_id}: {s.verdict['decision']}.",
+                await_creation_for=0,
+            )
+            return int(made.version)
+
+    def alias(self, flywheel: str) -> int:
+        """The version that MLflow's alias is on; 0 where it is on none."""
+        from mlflow.exceptions import MlflowException
+
+        with self._mlflow() as client:
+            try:
+                return int(client.get_registered_model(flywheel).aliases.get(ALIAS, 0))
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return 0
+                raise
+
+    def set_alias(self, flywheel: str, version: int) -> None:
+        """Put the alias onto ``version``; 0 takes it away."""
+        if version:
+            self._get(flywheel, version)
+        with self._mlflow() as client:
+            if version:
+                client.set_registered_model_alias(flywheel, ALIAS, str(version))
+            else:
+                client.delete_registered_model_alias(flywheel, ALIAS)
+
+    def _get(self, flywheel: str, version: int) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        with self._mlflow() as client:
+            try:
+                return client.get_model_version(flywheel, str(version))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                raise RegistryError(
+                    f"MLflow has no version {version} of {flywheel}",
+                    where=readable_url(sibling_url(self._server, DATABASE)),
+                    mend="it was deleted there: promote a version that is left",
+                ) from None
+
+    def _run(self, client: Any, s: Submission, tags: Mapping[str, str]) -> str:
+        """The MLflow run of this submission, complete; that of a try that was killed is finished."""
+        experiment = self._experiment(client, s.flywheel)
+        condition = (
+            f"tags.`tao.run_id`={_quoted(s.run_id)} and tags.`tao.model_version`={_quoted(tags['tao.model_version'])}"
+        )
+        runs = client.search_runs([experiment], condition, max_results=1)
+        run = (runs[0] if runs else client.create_run(experiment, tags=dict(tags), run_name=s.run_id)).info
+        if run.status != "FINISHED":
+            for name, value in _parameters(s.candidate).items():
+                client.log_param(run.run_id, name, value)
+            for name, number in _metrics(s).items():
+                client.log_metric(run.run_id, name, number)
+            client.log_dict(run.run_id, dict(s.report), "report.json")
+            client.log_dict(run.run_id, dict(s.verdict), "verdict.json")
+            client.set_terminated(run.run_id, "FINISHED")
+        return str(run.run_id)
+
+    def _experiment(self, client: Any, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            if self._artifacts is None:
+                raise ValueError("no folder for MLflow's documents")
+            folder = self._artifacts.absolute() / name
+            folder.mkdir(parents=True, exist_ok=True)
+            _unless_there(lambda: client.create_experiment(name, artifact_location=str(folder)))
+            found = client.get_experiment_by_name(name)
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    @contextmanager
+    def _mlflow(self) -> Iterator[Any]:
+        quiet()
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield self._client()
+        except MlflowException as error:
+            raise RegistryError(
+                f"MLflow failed: {str(error).splitlines()[0]}",
+                where=readable_url(sibling_url(self._server, DATABASE)),
+            ) from error
+
+    def _client(self) -> Any:
+        if self._opened is None:
+            from mlflow.tracking import MlflowClient
+
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            # Asked first, because MLflow tries a server that is not there for minutes.
+            ensure_database(sibling_url(self._server, DATABASE))
+            uri = with_driver(sibling_url(self._server, DATABASE), "psycopg")
+            # MLflow makes or migrates its tables on the way, and its own lock is for one machine only.
+            with connect(self._server) as connection, advisory_lock(connection, "mlflow schema", seconds=120):
+                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                client.get_experiment_by_name("Default")
+                client.search_registered_models(max_results=1)
+            self._opened = client
+        return self._opened
+
+
+def _unless_there(make: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        make()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _quoted(text: str) -> str:
+    # MLflow's filters know no escape; a name with both kinds of quotes is none of ours.
+    return f"'{text}'" if "'" not in text else f'"{text}"'
+
+
+def _tag(found: Any, name: str) -> str:
+    if f"tao.{name}" not in found.tags:
+        raise RegistryError(
+            f"version {found.version} of {found.name} has no tag tao.{name}",
+            mend="it was not registered by a turn, or the tag was removed: promote another version",
+        )
+    return str(found.tags[f"tao.{name}"])
+
+
+def _tags(s: Submission) -> dict[str, str]:
+    tags = {
+        "turn": s.turn,
+        "run_id": s.run_id,
+        "verdict": s.verdict["decision"],
+        "base_version": s.candidate["base"]["version"],
+        "base_model_version": s.candidate["base"]["model_version"],
+        "lineage": s.lineage,
+        **{name: s.candidate[name] for name in ("model_version", "architecture", "parameters", "dtype")},
+    }
+    return {f"tao.{name}": str(value) for name, value in tags.items()}
+
+
+def _parameters(candidate: Mapping[str, Any]) -> dict[str, str]:
+    named = {name: candidate.get(name) for name in ("method", "seed", "rows")}
+    named["base_version"] = candidate["base"]["version"]
+    named |= candidate.get("hyperparameters") or {}
+    return {name: str(value) for name, value in named.items() if value is not None}
+
+
+def _metrics(s: Submission) -> dict[str, float]:
+    found = dict(s.candidate.get("metrics") or {})
+    for benchmark in s.report.get("benchmarks", []):
+        for name in ("champion", "control", "candidate", "delta", "p_value"):
+            found[f"{benchmark['name']}.{name}"] = benchmark.get(name)
+    return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}

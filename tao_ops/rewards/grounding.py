@@ -1,0 +1,57 @@
+"""``grounding``: each value of the JSON answer is a maximal span of the user's message, and all are distinct.
+
+A span begins and ends at a word's edge. It is maximal where no other candidate of the same query has, for the same
+key, a span that holds it and more: "jacket" is not, where the message says "rain jacket" and candidates found that.
+A longer span needs as many candidates behind it as the shorter one has divided by :data:`OUTVOTED`, so that one
+candidate that copies half a sentence doesn't beat all others.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from tao_ops.records import Candidate
+from tao_ops.rewards.strict_json import fields
+
+OUTVOTED = 3
+"""A longer span with fewer than a third of the shorter one's votes doesn't count against it."""
+
+
+def score(batch: Sequence[Candidate], *, keys: Sequence[str]) -> list[float]:
+    """Share of ``keys`` whose value is a maximal span of the message; 0 where two values are the same.
+
+    >>> query = "Hi, Anna here, my rain jacket is late."
+    >>> texts = ['{"customer": "Anna", "product": "jacket"}', '{"customer": "Anna", "product": "rain jacket"}',
+    ...          '{"customer": "Eve", "product": "rain jacket"}']
+    >>> score([Candidate("q", query, text) for text in texts], keys=["customer", "product"])
+    [0.5, 1.0, 0.5]
+    """
+    answers = [fields(candidate.text, keys) for candidate in batch]
+    votes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for candidate, answer in zip(batch, answers, strict=True):
+        for key, value in (answer or {}).items():
+            if is_span(value, candidate.query):
+                votes[candidate.query_id, key][value] += 1
+    return [
+        _share(answer, {key: votes[candidate.query_id, key] for key in keys})
+        for candidate, answer in zip(batch, answers, strict=True)
+    ]
+
+
+def is_span(value: str, text: str) -> bool:
+    """Whether ``value`` stands in ``text`` as whole words, letter by letter, and not inside a redactor's ``<…>``."""
+    return re.search(rf"(?<![\w<]){re.escape(value)}(?![\w>])", text) is not None
+
+
+def _share(answer: Mapping[str, str] | None, votes: Mapping[str, Counter[str]]) -> float:
+    if answer is None or len(set(answer.values())) < len(answer):
+        return 0.0
+    return sum(_maximal(value, votes[key]) for key, value in answer.items()) / len(answer)
+
+
+def _maximal(value: str, votes: Counter[str]) -> bool:
+    if not votes[value]:
+        return False
+    return not any(
+        other != value and is_span(value, other) and count * OUTVOTED >= votes[value] for other, count in votes.items()
+    )

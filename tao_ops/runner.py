@@ -1,0 +1,46 @@
+"""How a stage is run: under its lease, on time's record, in the table ``turns``."""
+
+import time
+from typing import Any
+
+from tao_ops import lease, turns
+from tao_ops.records import StageReport
+from tao_ops.stages import SHARDED, Run, Stage, module
+
+
+def execute(stage: Stage, run: Run) -> StageReport:
+    """Run one stage of a turn and record what it did; a shard that this run has finished is not run again.
+
+    Raises:
+        LeaseHeld: another run holds the turn; nothing was touched.
+        TaoError: the stage's own; nothing of it was committed.
+    """
+    shard = run.shard if stage in SHARDED else None
+    keep = run.keep_turn and stage is not Stage.REGISTER
+    with lease.hold(run.database_url, run.turn, run.run_id, stage.value, shard, keep_between=keep):
+        if stage in SHARDED and (done := turns.finished(run, stage)) is not None:
+            run.say(f"shard {run.shard} of this run is finished already")
+            return _recorded(stage, done)
+        run.say(f"{stage.value}: {run.turn.flywheel}, turn {run.turn.key}, run {run.run_id}")
+        started = time.monotonic()
+        report: StageReport = module(stage).run(run)  # type: ignore[attr-defined]
+        report.seconds = time.monotonic() - started
+        report.shard = shard
+        turns.record(run, report)
+        run.say(
+            f"{stage.value} done in {report.seconds:.1f} s: {report.rows_in} rows in, {report.rows_out} rows out"
+            + "".join(f"; {name} {value}" for name, value in report.metrics.items() if isinstance(value, (int, str)))
+        )
+        return report
+
+
+def _recorded(stage: Stage, row: dict[str, Any]) -> StageReport:
+    return StageReport(
+        stage=stage.value,
+        rows_in=row["rows_in"],
+        rows_out=row["rows_out"],
+        seconds=row["seconds"],
+        tokens=row["tokens"],
+        shard=row["shard"],
+        output_version=row["output_version"],
+    )

@@ -1,0 +1,22 @@
+"""Shards: which of a turn's prompts each part takes, the same for ``generate`` and ``score``."""
+
+from tao_ops.config import Flywheel
+from tao_ops.errors import MissingInput
+from tao_ops.lake import Lake
+from tao_ops.records import Prompt, Split
+from tao_ops.tables import PROMPTS
+from tao_ops.turn import Turn
+
+
+def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> list[Prompt]:
+    """The training prompts of one shard of a turn, in a fixed order.
+
+    Raises:
+        MissingInput: the turn has no prompts.
+    """
+    rows = lake.read(PROMPTS, flywheel=turn.flywheel, turn=turn.key).to_pylist()
+    if not rows:
+        raise MissingInput("no prompts of this turn", where=turn.key, mend="run validate first")
+    shards = min(flywheel.generate.shards, len(rows))
+    train = sorted((row for row in rows if row["split"] == Split.TRAIN), key=lambda row: str(row["query_id"]))
+    return [Prompt(r["query_id"], r["task"], tuple(r["messages"])) for r in train[shard::shards]]

@@ -1,0 +1,157 @@
+"""``update``: what exploration found is trained into the weights, under the production prompt."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tao_ops import champions, lineage, prompts, splits
+from tao_ops.benchmarks.item_set import load_item_set
+from tao_ops.errors import DataError, MissingInput
+from tao_ops.files import write_json
+from tao_ops.models import model_digest, model_facts, model_ref
+from tao_ops.records import ModelRef, Split, StageReport
+from tao_ops.stages import Run
+from tao_ops.tables import PROMPTS, RESPONSES, REWARDS
+
+MANIFEST = "candidate.json"
+
+
+def run(run: Run) -> StageReport:
+    """Train a candidate on the best response of each query of the window.
+
+    Writes, below the run's artifacts: ``training_rows.parquet`` (the very rows), ``candidate-<digest>/`` (the merged
+    model: never overwritten, since an earlier one may be registered) and, last, ``candidate.json`` (the manifest).
+
+    Raises:
+        MissingInput: ``score`` has not run.
+        DataError: too few responses are good enough; nothing was written.
+    """
+    turns = _window(run)
+    scored = _scored(run, turns)
+    rows = _best(run, scored)
+    least = run.flywheel.update.min_rows
+    if len(rows) < least:
+        raise DataError(
+            f"only {len(rows)} of {len({r['query_id'] for r in scored})} queries have a response with a reward of at "
+            f"least {run.flywheel.update.min_reward}, {least} are needed",
+            where=run.turn.key,
+            mend="add samples or a strategy, widen update.window, or lower update.min_rows",
+        )
+    champion = champions.champion(run.flywheel, run.database_url, run.settings, run.say)
+    run.say(f"{len(rows)} rows of {len(turns)} turn(s), from version {champion.version} ({champion.model_version})")
+    folder = run.lake.artifacts(run.turn, run.run_id)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "training_rows.parquet")
+    candidate, metrics = _train(run, champion, rows, folder)
+    manifest = _manifest(run, champion, candidate, turns, folder, metrics)
+    write_json(folder / MANIFEST, manifest)
+    return StageReport(
+        stage="update",
+        rows_in=len(scored),
+        rows_out=len(rows),
+        tokens=int(metrics["tokens"]),
+        inputs={t.name: run.lake.version(t) or 0 for t in (PROMPTS, RESPONSES, REWARDS)},
+        metrics={"candidate": manifest["model_version"], "base": manifest["base"], **metrics},
+    )
+
+
+def _window(run: Run) -> list[str]:
+    """The keys of this turn and of the newest turns before it that hold rewards."""
+    have = run.lake.read(REWARDS, columns=["turn"], flywheel=run.turn.flywheel).column("turn").unique().to_pylist()
+    if run.turn.key not in have:
+        raise MissingInput("no rewards of this turn", where=run.turn.key, mend="run score first")
+    before = sorted(key for key in have if key <= run.turn.key)
+    return before[-run.flywheel.update.window :]
+
+
+def _scored(run: Run, turns: Sequence[str]) -> list[dict[str, Any]]:
+    """Responses of training prompts with their rewards; of a query in several turns, the newest turn's."""
+    where: dict[str, Any] = {"flywheel": run.turn.flywheel, "turn": list(turns)}
+    train: dict[str, dict[str, Any]] = {}
+    for row in sorted(run.lake.read(PROMPTS, **where).to_pylist(), key=lambda row: str(row["turn"])):
+        if row["split"] == Split.TRAIN:
+            train[row["query_id"]] = row
+    exam = splits.wall(
+        load_item_set(run.flywheel.file(b.path), b.name)
+        for task in run.flywheel.tasks.values()
+        for b in task.benchmarks
+    )
+    rewards = {(r["turn"], r["response_id"]): r for r in run.lake.read(REWARDS, **where).to_pylist()}
+    scored = []
+    for response in run.lake.read(RESPONSES, **where).to_pylist():
+        prompt = train.get(response["query_id"])
+        reward = rewards.get((response["turn"], response["response_id"]))
+        if prompt is None or reward is None or prompt["turn"] != response["turn"] or prompt["cluster"] in exam:
+            continue
+        if prompt["task"] in run.flywheel.tasks:
+            scored.append({**response, "reward": reward["reward"], "prompt": prompt})
+    return scored
+
+
+def _best(run: Run, scored: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per query: its best response, if good enough; of equals, the first by id."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in sorted(scored, key=lambda row: (-row["reward"], str(row["response_id"]))):
+        if row["reward"] >= run.flywheel.update.min_reward and row["finish_reason"] == "stop":
+            best.setdefault(row["query_id"], row)
+    return [
+        {
+            "turn": row["turn"],
+            "query_id": row["query_id"],
+            "response_id": row["response_id"],
+            "task": row["prompt"]["task"],
+            "messages": row["prompt"]["messages"],
+            "response": row["answer"],
+            "reward": row["reward"],
+        }
+        for _, row in sorted(best.items())
+    ]
+
+
+def _train(
+    run: Run, champion: ModelRef, rows: Sequence[dict[str, Any]], folder: Path
+) -> tuple[ModelRef, dict[str, Any]]:
+    from tao_ops.backends import trl_trainer
+
+    production = {task: run.flywheel.prompt(task) for task in run.flywheel.tasks}
+    examples = [
+        trl_trainer.Example(prompts.production(production[row["task"]], row["messages"]), row["response"])
+        for row in rows
+    ]
+    part = folder / ".candidate"
+    shutil.rmtree(part, ignore_errors=True)  # what a killed attempt left
+    seed = run.turn.seed(run.flywheel.seed, "update")
+    metrics = trl_trainer.raft(champion, examples, run.flywheel.update, seed=seed, folder=part, say=run.say)
+    done = folder / f"candidate-{model_digest(part)}"
+    if done.is_dir():
+        shutil.rmtree(part)
+    else:
+        part.rename(done)
+    return model_ref(done), {**metrics, "seed": seed, "rows": len(rows)}
+
+
+def _manifest(
+    run: Run,
+    champion: ModelRef,
+    candidate: ModelRef,
+    turns: Sequence[str],
+    folder: Path,
+    metrics: dict[str, Any],
+) -> dict[str, Any]:
+    return {
+        **model_facts(candidate).as_dict(),
+        "path": candidate.path,
+        "base": {"version": champion.version, "model_version": champion.model_version},
+        "method": run.flywheel.update.method.value,
+        "hyperparameters": json.loads(run.flywheel.update.model_dump_json()),
+        "rows": metrics["rows"],
+        "seed": metrics["seed"],
+        "metrics": metrics,
+        "training_rows": str(folder / "training_rows.parquet"),
+        "lineage": lineage.facts(run.flywheel, run.lake, turns, folder / "training_rows.parquet"),
+    }

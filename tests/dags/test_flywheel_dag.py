@@ -1,0 +1,98 @@
+"""The DAG of a flywheel: its edges, its policies, and what a wrong YAML does to it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+PROJECT = Path(__file__).resolve().parents[2]
+EDGES = {
+    "ingest": {"validate"},
+    "validate": {"explore.generate", "explore.score"},  # both are mapped over its shards
+    "explore.generate": {"explore.score"},
+    "explore.score": {"update"},
+    "update": {"evaluate"},
+    "evaluate": {"gate"},
+    "gate": {"register"},
+    "register": set(),
+}
+
+
+@pytest.fixture(scope="module")
+def dag() -> Any:
+    bag = DagBag(PROJECT / "dags")
+    assert bag.import_errors == {}
+    return bag.dags["flywheel_tickets"]
+
+
+def test_the_stages_follow_each_other(dag: Any) -> None:
+    assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == EDGES
+
+
+def test_each_shard_is_generated_and_scored_by_tasks_of_its_own(dag: Any) -> None:
+    mapped = dag.task_group.children["explore"]
+    assert [task.task_id for task in mapped.iter_tasks()] == ["explore.generate", "explore.score"]
+    assert list(mapped.iter_mapped_dependencies()) == [dag.get_task("validate")]
+
+
+def test_stages_that_load_a_model_share_the_pool(dag: Any) -> None:
+    pools = {task.task_id: task.pool for task in dag.tasks}
+    assert {name for name, pool in pools.items() if pool == "gpu"} == {
+        "explore.generate",
+        "update",
+        "evaluate",
+    }
+    assert set(pools.values()) == {"gpu", "default_pool"}
+
+
+def test_every_task_is_bounded_retried_and_gives_the_turn_back(dag: Any) -> None:
+    from tao_airflow.stage_operator import release_turn
+
+    for task in dag.tasks:
+        assert task.execution_timeout is not None and task.execution_timeout.total_seconds() <= 6 * 3600
+        assert task.retries == 2 and task.retry_delay.total_seconds() == 30 and task.retry_exponential_backoff
+        assert list(task.on_failure_callback) == [release_turn]
+        assert task.owner == "tao"
+
+
+def test_runs_do_not_overlap_and_past_days_are_left_to_a_backfill(dag: Any) -> None:
+    assert (dag.max_active_runs, dag.catchup, dag.tags) == (1, False, {"tao"})
+    assert type(dag.timetable).__name__ == "FlywheelTimetable"
+    assert dag.doc_md and dag.description
+    assert dag.params["turn"] is None
+
+
+def test_it_is_short() -> None:
+    for file in (PROJECT / "dags").glob("*.py"):
+        assert len(file.read_text(encoding="utf-8").splitlines()) < 80, file
+
+
+def test_parsing_loads_no_heavy_library() -> None:
+    code = (
+        "import sys; from airflow.dag_processing.dagbag import DagBag; "
+        f"bag = DagBag({str(PROJECT / 'dags')!r}); assert 'flywheel_tickets' in bag.dags, bag.import_errors; "
+        "names = {'torch', 'vllm', 'trl', 'transformers', 'deltalake', 'pyarrow', 'mlflow', 'great_expectations'}; "
+        "found = names & {name.split('.')[0] for name in sys.modules}; sys.exit(f'loaded: {found}' if found else 0)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_wrong_yaml_is_shown_and_stops_no_other_flywheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    include = tmp_path / "include"
+    shutil.copytree(PROJECT / "include", include)
+    text = (include / "flywheels" / "tickets.yaml").read_text(encoding="utf-8")
+    (include / "flywheels" / "wrong.yaml").write_text(
+        text.replace("name: tickets\n", "name: wrong\nspeed: 3\n"), encoding="utf-8"
+    )
+    monkeypatch.setenv("TAO_INCLUDE", str(include))
+    bag = DagBag(PROJECT / "dags")
+    assert sorted(bag.dags) == ["flywheel_tickets"]
+    ((file, error),) = bag.import_errors.items()
+    assert file.endswith("config_errors.py")
+    assert "unknown key" in error.splitlines()[-1] and "wrong.yaml: speed" in error.splitlines()[-1]

@@ -1,0 +1,77 @@
+"""The closing table, from the JSON of ``tao turn show``."""
+
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from tao_ops.local.summary import closing_remark, print_turn
+
+
+def shown(decision: str = "promote") -> dict[str, Any]:
+    return {
+        "flywheel": "tickets",
+        "turn": "2026-11-21T00:00Z",
+        "stages": {
+            "ingest": {"rows_in": 153, "rows_out": 150, "seconds": 2.5, "metrics": {}},
+            "generate": {"rows_in": 130, "rows_out": 1040, "seconds": 120.0, "metrics": {}},
+        },
+        "report": {
+            "benchmarks": [
+                {"name": "tickets", "metric": "exact_json", "n": 300, "champion": 0.01, "control": 0.58}
+                | {"candidate": 0.615, "delta": 0.605, "ci_low": 0.55, "ci_high": 0.66, "p_value": 1e-40}
+                | {"primary": True}
+            ]
+        },
+        "verdict": {"decision": decision, "reasons": ["tickets rose by 60.5 points [0.55, 0.66]"]},
+        "release": {"model": "tickets", "version": 1, "alias": "champion"},
+    }
+
+
+def printed(told: dict[str, Any], **kwargs: Any) -> str:
+    out = StringIO()
+    print_turn(told, Console(file=out, width=110), **kwargs)
+    return out.getvalue()
+
+
+def test_scores_verdict_release_seconds_and_places_are_printed() -> None:
+    text = printed(shown(), wall_seconds=140.0, places={"lake": "/home/lake"})
+    row = next(line for line in text.splitlines() if line.startswith("tickets (exact_json)"))
+    assert row.split() == [
+        "tickets",
+        "(exact_json)",
+        "300",
+        "1.0",
+        "%",
+        "58.0",
+        "%",
+        "61.5",
+        "%",
+        "+60.5",
+        "+55.0",
+        "to",
+        "+66.0",
+        "1e-40",
+    ]
+    assert "no stage's" in text and next(x for x in text.splitlines() if x.startswith("no stage")).endswith("17.5")
+    assert "verdict: promote" in text and "  tickets rose by 60.5 points [0.55, 0.66]" in text
+    assert "registered: tickets version 1, alias champion" in text
+    assert "lake: /home/lake" in text
+
+
+def test_a_turn_that_has_not_come_far_is_printed_as_far_as_it_came() -> None:
+    told = {**shown(), "report": {"benchmarks": []}, "verdict": None, "release": None}
+    text = printed(told)
+    assert "ingest" in text and "verdict" not in text and "registered" not in text
+
+
+def test_a_control_that_was_not_run_leaves_a_gap() -> None:
+    told = shown()
+    told["report"]["benchmarks"][0]["control"] = None
+    assert " – " in printed(told)
+
+
+def test_undecided_against_a_tuned_champion_is_called_normal() -> None:
+    assert "is normal" in (closing_remark(shown("undecided"), champion_was_tuned=True) or "")
+    assert closing_remark(shown("undecided"), champion_was_tuned=False) is None
+    assert closing_remark(shown("promote"), champion_was_tuned=True) is None

@@ -1,0 +1,175 @@
+"""Every candidate gets a version; the champion moves only on promote, and once, whatever dies in between."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tao_ops.errors import MissingInput, ModelError
+from tao_ops.files import read_json
+from tao_ops.registry import Registry, open_registry
+from tao_ops.settings import PROJECT
+from tao_ops.stages import gate, register
+from tao_ops.tables import EVALUATIONS
+
+LOW, MIDDLE, HIGH = ([1.0] * right + [0.0] * (100 - right) for right in (3, 50, 80))
+NewTurn = Callable[..., Any]
+
+
+def _registry(judged: Any) -> Registry:
+    return open_registry(judged.run.database_url, judged.run.settings)
+
+
+def test_a_promoted_candidate_is_the_champion(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    name = judged.run.flywheel.name
+    report = register.run(judged.run)
+    assert report.metrics == {"model": name, "version": 1, "alias": "champion", "decision": "promote"}
+    champion = _registry(judged).champion(name)
+    assert champion is not None
+    assert (champion.version, champion.model_version, champion.path) == (
+        1,
+        "cand",
+        str(judged.folder / "cand"),
+    )
+    (event,) = _registry(judged).events(name)
+    assert event.who == "gate, run manual__1" and "+77.0 points" in event.why
+
+
+def test_a_rejected_candidate_gets_its_version_and_nothing_moves(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(HIGH, LOW)
+    gate.run(judged.run)
+    report = register.run(judged.run)
+    assert report.metrics["version"] == 1
+    assert (report.metrics["alias"], report.metrics["decision"]) == (None, "reject")
+    assert _registry(judged).champion(judged.run.flywheel.name) is None
+    assert _registry(judged).events(judged.run.flywheel.name) == []
+
+
+def test_running_it_again_changes_nothing_and_another_run_makes_a_version(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    first = register.run(judged.run).metrics
+    assert register.run(judged.run).metrics == first
+    again = judged.again("manual__2")
+    again.evaluate(HIGH, HIGH, versions=("cand", "cand2"), champion_version=1)
+    gate.run(again.run)
+    second = register.run(again.run).metrics
+    assert (second["version"], second["alias"], second["decision"]) == (2, None, "undecided")
+    assert _registry(judged).champion_version(judged.run.flywheel.name) == 1
+    assert len(_registry(judged).events(judged.run.flywheel.name)) == 1
+
+
+@pytest.mark.parametrize("scores", [(MIDDLE, "reject", 1), (HIGH, "promote", 2)])
+def test_a_champion_that_moved_is_decided_against_again(
+    new_turn: NewTurn, scores: tuple[list[float], str, int]
+) -> None:
+    late, decision, champion = scores
+    # Both turns were judged against the base model; the first to register wins with 65 right of 100.
+    first, second = new_turn(20), new_turn(21)
+    first.evaluate(LOW, [1.0] * 65 + [0.0] * 35)
+    second.evaluate(LOW, late, versions=("base", "late"))
+    for judged in (first, second):
+        assert gate.run(judged.run).metrics["decision"] == "promote"
+    register.run(first.run)
+    said: list[str] = []
+    report = register.run(replace(second.run, say=said.append))
+    assert report.metrics["decision"] == decision
+    assert report.metrics["version"] == 2
+    assert _registry(first).champion_version(first.run.flywheel.name) == champion
+    assert any("moved from version 0 to 1" in line for line in said)
+
+
+def test_a_new_champion_without_scores_sends_back_to_evaluate(new_turn: NewTurn) -> None:
+    first, second = new_turn(20), new_turn(21)
+    first.evaluate(LOW, MIDDLE)
+    second.evaluate(LOW, HIGH, versions=("base", "late"))
+    for judged in (first, second):
+        gate.run(judged.run)
+    register.run(first.run)
+    first.run.lake.write(EVALUATIONS, [], turn=first.run.turn, run_id=first.run.run_id)
+    with pytest.raises(MissingInput, match="0 of 100 scores of model cand .* run evaluate again"):
+        register.run(second.run)
+    assert _registry(first).champion_version(first.run.flywheel.name) == 1
+    assert _registry(first).version_of(second.run.flywheel.name, run_id="manual__1", model_version="late") is None
+
+
+@pytest.mark.parametrize("missing", ["candidate.json", "report.json", "verdict.json"])
+def test_a_missing_input_names_the_stage_to_run(new_turn: NewTurn, missing: str) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    (judged.folder / missing).unlink()
+    stage = {"candidate.json": "update", "report.json": "evaluate", "verdict.json": "gate"}[missing]
+    with pytest.raises(MissingInput, match=f"{missing} is missing .* run {stage} first"):
+        register.run(judged.run)
+    assert _registry(judged).champion_version(judged.run.flywheel.name) == 0
+
+
+def test_a_verdict_on_another_model_is_refused(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    judged.evaluate(LOW, LOW, versions=("base", "trained-again"))
+    with pytest.raises(ModelError, match="run evaluate and gate again"):
+        register.run(judged.run)
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tao_ops import registry
+from tao_ops.config import Flywheel
+from tao_ops.lake import open_lake
+from tao_ops.settings import Settings
+from tao_ops.stages import Run, register
+from tao_ops.turn import Turn
+from datetime import datetime
+step, flywheel, url, home, start, end = sys.argv[1:7]
+original = getattr(registry.Registry, step)
+def then_die(self, *a, **k):
+    original(self, *a, **k)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(registry.Registry, step, then_die)
+settings = Settings.from_env()
+turn = Turn(flywheel, datetime.fromisoformat(start), datetime.fromisoformat(end))
+config = Flywheel.model_validate_json(Path(home, "flywheel.json").read_text())
+register.run(Run(config, turn, "manual__1", open_lake(settings.lake), settings, url))
+"""
+
+
+@pytest.mark.parametrize("step", ["register", "promote"])
+def test_a_retry_after_a_kill_makes_no_second_version(new_turn: NewTurn, tmp_path: Path, step: str) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    run, name = judged.run, judged.run.flywheel.name
+    (tmp_path / "flywheel.json").write_text(run.flywheel.model_dump_json(by_alias=True))
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TAO_HOME": str(tmp_path)}
+    environment["TAO_LAKE"] = run.settings.lake
+    times = [run.turn.start.isoformat(), run.turn.end.isoformat()]
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, step, name, run.database_url, str(tmp_path), *times],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    report = register.run(run)
+    assert report.metrics == {"model": name, "version": 1, "alias": "champion", "decision": "promote"}
+    champion = _registry(judged).champion(name)
+    assert champion is not None and champion.version == 1
+    assert [event.to_version for event in _registry(judged).events(name)] == [1]
+    assert read_json(judged.folder / "verdict.json")["decision"] == "promote"

@@ -1,0 +1,78 @@
+"""The example's first turn through Airflow, for seeds 1, 2 and 3, each from an empty home.
+
+A cell holds the scores of champion, control and candidate, the verdict, and the seconds of each stage.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tao_ops.settings import PROJECT, Settings
+from trials.record import Cells
+
+SEEDS = (1, 2, 3)
+LIFT = 0.40
+"""The candidate must be this far above the champion."""
+LIMIT_S = 2400
+
+
+def run() -> bool:
+    """Measure the cells that this commit lacks; true where every seed promotes with the lift."""
+    cells = Cells("seeds")
+    for seed in SEEDS:
+        if not cells.known(seed):
+            cells.keep(seed, _first_turn(seed), _outcome)
+        print(f"seed {seed}: {json.dumps(cells.cells[str(seed)]['benchmark'])}", flush=True)
+    print(f"seeds: {_outcome(cells.cells)}")
+    return all(_holds(cell) for cell in cells.cells.values()) and len(cells.cells) == len(SEEDS)
+
+
+def _first_turn(seed: int) -> dict[str, Any]:
+    settings = Settings.from_env()
+    with tempfile.TemporaryDirectory(prefix="tao-seed-") as scratch:
+        include = Path(scratch) / "include"
+        shutil.copytree(settings.include, include)
+        path = include / "flywheels" / "tickets.yaml"
+        path.write_text(re.sub(r"^seed: \d+$", f"seed: {seed}", path.read_text(encoding="utf-8"), flags=re.M))
+        env = {
+            **os.environ,
+            "TAO_HOME": f"{scratch}/home",
+            "TAO_INCLUDE": str(include),
+            "TAO_CACHE": str(settings.cache),
+            "TAO_LAKE": "",
+        }
+        started = time.monotonic()
+        tao = [sys.executable, "-m", "tao_ops.cli"]
+        flywheel = subprocess.run(
+            [*tao, "local", "flywheel", "tickets"], env=env, cwd=PROJECT, timeout=LIMIT_S, check=False
+        )
+        seconds = time.monotonic() - started
+        listed = subprocess.check_output([*tao, "turn", "list", "tickets", "--json"], env=env, cwd=PROJECT)
+        turn = json.loads(listed)[-1]["turn"]
+        shown = json.loads(
+            subprocess.check_output([*tao, "turn", "show", "tickets", "--turn", turn, "--json"], env=env, cwd=PROJECT)
+        )
+    return {
+        "exit": flywheel.returncode,
+        "benchmark": shown["report"]["benchmarks"][0],
+        "verdict": shown["verdict"],
+        "release": shown["release"],
+        "stage_seconds": {name: stage["seconds"] for name, stage in shown["stages"].items()},
+        "wall_seconds": round(seconds, 1),
+    }
+
+
+def _holds(cell: dict[str, Any]) -> bool:
+    return cell["verdict"]["decision"] == "promote" and cell["benchmark"]["delta"] >= LIFT
+
+
+def _outcome(cells: dict[str, dict[str, Any]]) -> str:
+    held = sum(_holds(cell) for cell in cells.values())
+    return f"{held} of {len(cells)} seeds promoted with a lift of at least {LIFT:.0%}"
