@@ -60,11 +60,11 @@ $(ENVIRONMENT): requirements/cpu.txt pyproject.toml
 	@touch $@
 
 lock: $(ENVIRONMENT) ## resolve requirements/*.txt again
-	@$(UV) pip compile -q pyproject.toml --python-version 3.11 --generate-hashes $(TORCH) --override requirements/overrides.txt \
+	@$(UV) pip compile -q pyproject.toml --custom-compile-command "make lock" --python-version 3.11 --generate-hashes $(TORCH) --override requirements/overrides.txt \
 		--extra airflow --extra cpu --extra local --extra dev -o requirements/cpu.txt
-	@env -u UV_FIND_LINKS $(UV) pip compile -q pyproject.toml --python-version 3.11 --generate-hashes --override requirements/overrides.txt \
+	@env -u UV_FIND_LINKS $(UV) pip compile -q pyproject.toml --custom-compile-command "make lock" --python-version 3.11 --generate-hashes --override requirements/overrides.txt \
 		--extra gpu -o requirements/gpu.txt
-	@$(UV) pip compile -q pyproject.toml --python-version 3.11 --generate-hashes \
+	@$(UV) pip compile -q pyproject.toml --custom-compile-command "make lock" --python-version 3.11 --generate-hashes \
 		--extra airflow -o requirements/airflow.txt
 
 clean: ## remove the environment; data in .tao stays
