@@ -31,6 +31,7 @@ def run() -> bool:
             cells.keep(seed, _first_turn(seed), _outcome)
         print(f"seed {seed}: {json.dumps(cells.cells[str(seed)]['benchmark'])}", flush=True)
     print(f"seeds: {_outcome(cells.cells)}")
+    _plot(cells.cells, PROJECT / "docs" / "images" / "result.png")
     return all(_holds(cell) for cell in cells.cells.values()) and len(cells.cells) == len(SEEDS)
 
 
@@ -76,3 +77,35 @@ def _holds(cell: dict[str, Any]) -> bool:
 def _outcome(cells: dict[str, dict[str, Any]]) -> str:
     held = sum(_holds(cell) for cell in cells.values())
     return f"{held} of {len(cells)} seeds promoted with a lift of at least {LIFT:.0%}"
+
+
+def _plot(cells: dict[str, dict[str, Any]], path: Path) -> None:
+    """The three arms of each seed with their 95 % intervals, as the README shows them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.2, 3.6), layout="constrained")
+    arms = {"champion": "#9aa5b1", "control": "#6b8fb5", "candidate": "#1f6f43"}
+    labels = {
+        "champion": "untuned model",
+        "control": "untuned model, four worked examples in its prompt",
+        "candidate": "after one turn, without a label, same prompt as the first",
+    }
+    for i, (arm, color) in enumerate(arms.items()):
+        lines = [cell["benchmark"] for _, cell in sorted(cells.items())]
+        at = [seed + (i - 1) * 0.27 for seed in range(len(lines))]
+        scores = [100 * line[arm] for line in lines]
+        low = [100 * (line[arm] - line[f"{arm}_low"]) for line in lines]
+        high = [100 * (line[f"{arm}_high"] - line[arm]) for line in lines]
+        bars = axes.bar(at, scores, 0.25, yerr=[low, high], color=color, capsize=3, label=labels[arm])
+        axes.bar_label(bars, fmt="%.0f", padding=3)
+    n = next(iter(cells.values()))["benchmark"]["n"]
+    axes.set_xticks(range(len(cells)), [f"seed {seed}" for seed in sorted(cells)])
+    axes.set_ylabel(f"exact match, % of {n} held-out items")
+    axes.set_ylim(0, 100)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)

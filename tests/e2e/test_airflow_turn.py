@@ -1,22 +1,18 @@
 """A small turn through a real Airflow with the real model, one of its stages killed in mid-work."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import yaml
 from rich.console import Console
 
-from tao_ops.config import Flywheel, load_flywheel
-from tao_ops.example.logs import write_logs
+from tao_ops.config import Flywheel
 from tao_ops.lake import Lake
 from tao_ops.local.client import AirflowClient
 from tao_ops.local.environment import MARK
@@ -27,23 +23,8 @@ from tao_ops.settings import PROJECT, Settings
 from tao_ops.tables import TABLES
 from tao_ops.turn import Turn, last_complete_turn
 
-NAME, DAG = "small", "flywheel_small"
-QUERIES, ITEMS, SAMPLES = 12, 6, {"plain": 1, "demonstrations": 2}
+NAME, DAG, ITEMS = "small", "flywheel_small", 6
 STAGES = ["ingest", "validate", "generate", "score", "update", "evaluate", "gate", "register"]
-
-
-def make_small(include: Path) -> None:
-    """A flywheel of few queries, few samples and few benchmark items, beside no other."""
-    told = yaml.safe_load((include / "flywheels" / "tickets.yaml").read_text(encoding="utf-8"))
-    told |= {"name": NAME, "update": told["update"] | {"min_reward": 0.0, "min_rows": 1, "epochs": 1}}
-    task = told["tasks"]["tickets"]
-    task["max_tokens"] = 32
-    for strategy in task["strategies"]:
-        strategy["samples"] = SAMPLES[strategy["name"]]
-    (include / "flywheels" / "tickets.yaml").unlink()
-    (include / "flywheels" / f"{NAME}.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
-    items = include / "benchmarks" / "tickets" / "items.jsonl"
-    items.write_text("".join(items.read_text(encoding="utf-8").splitlines(keepends=True)[:ITEMS]), encoding="utf-8")
 
 
 class KillOnce:
@@ -74,23 +55,6 @@ class KillOnce:
                 continue
 
 
-@pytest.fixture
-def flywheel(include: Path, start_airflow: Callable[[], Services], monkeypatch: pytest.MonkeyPatch) -> Flywheel:
-    make_small(include)
-    # The converted model is the same for every home: converted once, it is found again.
-    monkeypatch.setenv("TAO_CACHE", os.environ.get("TAO_CACHE") or str(PROJECT / ".tao" / "cache"))
-    loaded = load_flywheel(NAME)
-    write_logs(
-        Settings.from_env().home / "logs" / "tickets",
-        seed=7,
-        today=datetime.now(UTC).date(),
-        system_prompt=loaded.prompt("tickets"),
-        days=1,
-        per_day=QUERIES,
-    )
-    return loaded
-
-
 def shown(turn: Turn) -> dict[str, Any]:
     command = [sys.executable, "-m", "tao_ops.cli", "turn", "show", NAME, "--turn", turn.key, "--json"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=True)
@@ -117,10 +81,10 @@ def run_turn(services: Services, flywheel: Flywheel, turn: Turn) -> tuple[Follow
 
 
 @pytest.mark.timeout(660)
-def test_a_turn_survives_the_kill_of_a_stage(flywheel: Flywheel, start_airflow: Callable[[], Services]) -> None:
-    turn = last_complete_turn(NAME, schedule=flywheel.schedule, timezone=flywheel.timezone)
+def test_a_turn_survives_the_kill_of_a_stage(small: Flywheel, start_airflow: Callable[[], Services]) -> None:
+    turn = last_complete_turn(NAME, schedule=small.schedule, timezone=small.timezone)
     began = time.monotonic()
-    followed, log, attempts = run_turn(start_airflow(), flywheel, turn)
+    followed, log, attempts = run_turn(start_airflow(), small, turn)
     print(f"{time.monotonic() - began:.0f} s with Airflow's start")
 
     assert (followed.state, followed.failed) == ("success", None)
