@@ -1,5 +1,6 @@
 """``tao``: the command line. Each stage is a command; so is a whole turn."""
 
+import errno
 import json
 import signal
 import sys
@@ -27,6 +28,9 @@ EXIT_ERROR = 1
 EXIT_NOT_PROMOTED = 3
 EXIT_RETRY = 75
 """EX_TEMPFAIL of sysexits.h: the same command may succeed later."""
+
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of the operating system that say all: a full or read-only disk, a missing permission."""
 
 Name = Annotated[str, typer.Argument(help="The flywheel: a file of include/flywheels/, without .yaml.")]
 When = Annotated[
@@ -72,17 +76,19 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def _readable_errors() -> Iterator[None]:
-    """An error that was raised on purpose ends as one line on standard error."""
+def _readable_errors(retry: int = EXIT_ERROR) -> Iterator[None]:
+    """An error that was raised on purpose ends as one line on standard error; ``retry`` is the exit of those that
+    may be gone the next time."""
     try:
         yield
     except TaoError as error:
-        _fail(error)
-
-
-def _fail(error: TaoError) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr, flush=True)
-    raise typer.Exit(EXIT_RETRY if error.retryable else EXIT_ERROR)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        raise typer.Exit(retry if error.retryable else EXIT_ERROR) from None
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        print(f"error: {error.strerror} [{error.filename}] — mend it and run this again", file=sys.stderr, flush=True)
+        raise typer.Exit(retry) from None
 
 
 def _turn(flywheel: Flywheel, when: str | None) -> Turn:
@@ -111,7 +117,7 @@ def _stage(stage: Stage, name: str, when: str | None, run_id: str | None, report
     from tao_ops import runner
     from tao_ops.files import write_json
 
-    with _readable_errors(), _run(name, when, run_id, new=stage is Stage.INGEST, **how) as run:
+    with _readable_errors(EXIT_RETRY), _run(name, when, run_id, new=stage is Stage.INGEST, **how) as run:
         done = runner.execute(stage, run)
         if report is not None:
             write_json(report, done.as_dict())
@@ -228,14 +234,19 @@ def _print_turn(shown: dict[str, Any]) -> None:
 @config_app.command("check")
 def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; default: all.")] = None) -> None:
     """Read a flywheel's YAML and every file that it names; say what is wrong, or that nothing is."""
+    from tao_ops import expectations
     from tao_ops.benchmarks.item_set import load_item_set
+    from tao_ops.models import check_model_folder
     from tao_ops.strategies import build
 
     with _readable_errors():
         for one in [name] if name else flywheel_names():
             flywheel = load_flywheel(one)
+            if flywheel.model != "embedded":
+                check_model_folder(Path(flywheel.model).expanduser())
             for task_name, task in flywheel.tasks.items():
                 build(flywheel, task_name, seed=flywheel.seed)
+                expectations.load_suite(flywheel.file(task.expectations))
                 for benchmark in task.benchmarks:
                     load_item_set(flywheel.file(benchmark.path), benchmark.name)
             say(f"{one}: all right (digest {flywheel.digest[:12]})")

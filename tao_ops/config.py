@@ -100,6 +100,14 @@ class TaskConfig(_Strict):
     max_tokens: int = Field(default=64, ge=1, le=32768)
     """Longest response, in tokens, in exploration and in evaluation alike."""
 
+    @model_validator(mode="after")
+    def _different_names(self) -> Self:
+        for what, named in (("strategies", self.strategies), ("scorers", self.scorers)):
+            names = [one.name for one in named]
+            if len(set(names)) != len(names):
+                raise ValueError(f"'{what}' of a task need different names")
+        return self
+
 
 class ValidateConfig(_Strict):
     """How queries become prompts."""
@@ -203,13 +211,24 @@ class Flywheel(_Strict):
             raise ValueError("exactly one benchmark must be 'primary: true'")
         return self
 
+    @model_validator(mode="after")
+    def _known_control(self) -> Self:
+        for name, task in self.tasks.items():
+            if self.evaluate.control not in (None, *(s.name for s in task.strategies)):
+                raise ValueError(f"evaluate.control {self.evaluate.control!r} is no strategy of task {name!r}")
+        return self
+
     def file(self, relative: str) -> Path:
         """A file or folder that the YAML names, below ``include/``."""
         return self._include / relative
 
     def prompt(self, task: str) -> str:
         """The production prompt of ``task``, without blanks around it."""
-        return self.file(self.tasks[task].prompt).read_text(encoding="utf-8").strip()
+        path = self.file(self.tasks[task].prompt)
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the prompt cannot be read: {error}", where=path, mend="save it as UTF-8") from None
 
     @property
     def digest(self) -> str:
@@ -241,7 +260,7 @@ def load_flywheel(name: str, settings: Settings | None = None) -> Flywheel:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not a YAML file: {error}", where=path) from None
+        raise ConfigError(f"not a YAML file: {error}", where=path, mend="mend that place; save it as UTF-8") from None
     if not isinstance(raw, dict):
         raise ConfigError("a flywheel is a mapping of keys", where=path, mend="see include/flywheels/tickets.yaml")
     try:

@@ -30,7 +30,7 @@ def failing_rows(path: Path, rows: Sequence[dict[str, Any]]) -> tuple[dict[int, 
     warnings.filterwarnings("ignore", module="great_expectations")
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    suite = _suite(path)
+    suite = load_suite(path)
     frame = pd.DataFrame(list(rows)).assign(**{ROW: range(len(rows))})
     batch = (
         context.data_sources.add_pandas("lake").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
@@ -57,7 +57,12 @@ def failing_rows(path: Path, rows: Sequence[dict[str, Any]]) -> tuple[dict[int, 
     return failed_rows, failed_tables
 
 
-def _suite(path: Path) -> Any:
+def load_suite(path: Path) -> Any:
+    """A suite from its JSON file.
+
+    Raises:
+        ConfigError: it is none; the message shows the form.
+    """
     import great_expectations as gx
     from great_expectations.exceptions import GreatExpectationsError
 

@@ -103,13 +103,14 @@ class Lake:
     def _commit(self, table: Table, data: pa.Table, partition: Mapping[str, Any]) -> int:
         for attempt in range(COMMIT_ATTEMPTS):
             try:
-                DeltaTable.create(
-                    self.uri(table),
-                    data.schema,
-                    mode="ignore",
-                    partition_by=list(table.partition),
-                    description=_DESCRIPTION,
-                )
+                if self._open(table) is None:
+                    DeltaTable.create(
+                        self.uri(table),
+                        data.schema,
+                        mode="ignore",
+                        partition_by=list(table.partition),
+                        description=_DESCRIPTION,
+                    )
                 write_deltalake(self.uri(table), data, mode="overwrite", predicate=_predicate(partition))
                 version = self.version(table)
                 assert version is not None

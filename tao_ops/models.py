@@ -96,5 +96,9 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
         size = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 0 < size < 100_000_000:
             raise ModelError("not a safetensors file", where=path)
-        header: dict[str, Any] = json.loads(file.read(size))
-        return header
+        content = file.read(size)
+    try:
+        header: dict[str, Any] = json.loads(content)
+    except ValueError:
+        raise ModelError("not a safetensors file: its header is no JSON", where=path) from None
+    return header

@@ -14,7 +14,9 @@ REDACTOR_VERSION = "1"
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 # A cheap look before phonenumbers' matcher, which is slow: seven digits with nothing but separators between them.
-_MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/]*\d){6}")
+_MAYBE_PHONE = re.compile(r"\d(?:[\s().\-/\u00ad\u2010-\u2015\u2212]*\d){6}")
+# The matcher takes "…, #381027" for an extension: what follows a comma or a hash is the writer's, not the number's.
+_ASIDE = re.compile(r"\s*[,;#]")
 
 
 def redact(text: str) -> str:
@@ -30,7 +32,7 @@ def redact(text: str) -> str:
         text = _replace(text, [match.span() for match in _EMAIL.finditer(text)], "EMAIL")
     if _MAYBE_PHONE.search(text):
         found = phonenumbers.PhoneNumberMatcher(text, "US", leniency=phonenumbers.Leniency.VALID)
-        text = _replace(text, [(match.start, match.end) for match in found], "PHONE")
+        text = _replace(text, [_phone_span(match) for match in found], "PHONE")
     return text
 
 
@@ -42,6 +44,11 @@ def redact_messages(messages: Sequence[Message]) -> list[Message]:
 def keyed_hash(key: bytes, *parts: str) -> str:
     """First 32 hex digits of HMAC-SHA-256 over ``parts``; without the key nobody can guess back."""
     return hmac.new(key, "\x1f".join(parts).encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _phone_span(match: phonenumbers.PhoneNumberMatch) -> tuple[int, int]:
+    aside = _ASIDE.search(match.raw_string)
+    return match.start, match.end if aside is None else match.start + aside.start()
 
 
 def _replace(text: str, spans: Sequence[tuple[int, int]], kind: str) -> str:

@@ -63,10 +63,11 @@ def turn_at(flywheel: str, start: datetime, *, schedule: str, timezone: str) -> 
     """
     zone = ZoneInfo(timezone)
     local = start.astimezone(zone)
-    if not croniter.match(schedule, local):
+    # croniter takes any second of a matching minute for a match.
+    if local.second or local.microsecond or not croniter.match(schedule, local):
         before = croniter(schedule, local).get_prev(datetime)
         raise ConfigError(
-            f"no turn of {flywheel} starts at {turn_key(start)}",
+            f"no turn of {flywheel} starts at {start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
             where=f"schedule {schedule!r}, {timezone}",
             mend=f"the one before it is {turn_key(before)}",
         )

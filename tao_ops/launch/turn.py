@@ -9,9 +9,12 @@ from typing import Any
 
 from tao_ops import lease
 from tao_ops.errors import TaoError
-from tao_ops.launch.process import Process
+from tao_ops.launch.process import Outcome, Process
 from tao_ops.launch.stage import stage_command, stage_environment
 from tao_ops.stages import SHARDED, Run, Stage
+
+LIMIT_S = 6 * 3600.0
+"""A stage that takes longer is ended."""
 
 
 class StageFailed(TaoError):
@@ -42,9 +45,9 @@ def _run_stage(stage: Stage, run: Run, python: str) -> dict[str, Any]:
         command = stage_command(
             stage.value, run.turn.flywheel, run.turn.key, run.run_id, shard=shard, report=report, python=python
         )
-        outcome = Process(command, env=stage_environment(run.database_url)).follow(run.say)
-        if outcome.code != 0:
-            why = f"was killed by {outcome.signal_name}" if outcome.signal_name else f"ended with {outcome.code}"
+        outcome = Process(command, env=stage_environment(run.database_url)).follow(run.say, limit_s=LIMIT_S)
+        if outcome.code != 0 or outcome.timed_out:
+            why = _why(outcome)
             said = outcome.last("error: ")
             raise StageFailed(
                 f"stage {stage.value} {why}" + (f": {said.removeprefix('error: ')}" if said else ""),
@@ -53,3 +56,11 @@ def _run_stage(stage: Stage, run: Run, python: str) -> dict[str, Any]:
             )
         loaded: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         return loaded
+
+
+def _why(outcome: Outcome) -> str:
+    if outcome.timed_out:
+        return f"was ended after {LIMIT_S / 3600:.0f} hours, its limit"
+    if outcome.signal_name:
+        return f"was killed by {outcome.signal_name}"
+    return f"ended with {outcome.code}"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from tao_ops.records import Candidate
 from tao_ops.rewards.strict_json import fields
 
+_PLACEHOLDER = re.compile(r"<[A-Z]+_\d+>")
 OUTVOTED = 3
 """A longer span with fewer than a third of the shorter one's votes doesn't count against it."""
 
@@ -39,7 +40,9 @@ def score(batch: Sequence[Candidate], *, keys: Sequence[str]) -> list[float]:
 
 
 def is_span(value: str, text: str) -> bool:
-    """Whether ``value`` stands in ``text`` as whole words, letter by letter, and not inside a redactor's ``<…>``."""
+    """Whether ``value`` stands in ``text`` as whole words, letter by letter, without any of a redactor's ``<…_1>``."""
+    if _PLACEHOLDER.search(value):
+        return False
     return re.search(rf"(?<![\w<]){re.escape(value)}(?![\w>])", text) is not None
 
 

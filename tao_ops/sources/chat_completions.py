@@ -69,7 +69,7 @@ def read(path: Path) -> Iterator[LoggedQuery | BrokenLine]:
         with opener(path, "rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield parse(line, f"{path.name}:{number}")
+                    yield parse(line, f"{path}:{number}")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"a damaged gzip file: {error}", where=path, mend="replace or remove it") from None
     except OSError as error:
@@ -88,6 +88,8 @@ def parse(line: bytes, position: str) -> LoggedQuery | BrokenLine:
         return BrokenLine(position, Reason.NOT_JSON, text)
     if not isinstance(record, dict):
         return BrokenLine(position, Reason.NOT_JSON, text)
+    if _holds_half_a_character(text, record):
+        return BrokenLine(position, Reason.NOT_TEXT, text)
     received_at = _time(record.get("received_at"))
     if received_at is None:
         return BrokenLine(position, Reason.NO_TIME, text)
@@ -112,6 +114,17 @@ def parse(line: bytes, position: str) -> LoggedQuery | BrokenLine:
     )
 
 
+def _holds_half_a_character(text: str, record: dict[str, Any]) -> bool:
+    """Whether an escape such as ``\\ud83d`` stands alone: JSON allows that, no table and no hash does."""
+    if "\\ud" not in text.lower():
+        return False
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -121,9 +134,9 @@ def _time(value: Any) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        return parsed.astimezone(UTC) if parsed.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else None
 
 
 def _conversation(value: Any) -> tuple[Message, ...] | None:

@@ -45,7 +45,11 @@ def load_examples(file: Path) -> list[list[Message]]:
         ConfigError: a line is not an example, or there is none; the message names file and line.
     """
     examples: list[list[Message]] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"worked examples cannot be read: {error}", where=file, mend="save them as UTF-8") from None
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             examples.append(_example(line, f"{file}:{number}"))
     if not examples:

@@ -1,7 +1,12 @@
-"""What the library's tests share: a real PostgreSQL server, and a turn whose candidate has been evaluated."""
+"""What the library's tests share: a real PostgreSQL server, a turn whose candidate has been evaluated, a small flywheel
+with everything it names."""
 
+import json
 import math
+import re
 import secrets
+import shutil
+import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tao_ops.config import Flywheel
+from tao_ops import backends
+from tao_ops.backends import trl_trainer
+from tao_ops.config import Flywheel, load_flywheel
 from tao_ops.database import start_embedded
 from tao_ops.embedded_postgres import EmbeddedPostgres
 from tao_ops.files import write_json
 from tao_ops.lake import open_lake
+from tao_ops.records import Completion, Message, ModelRef, Sampling
 from tao_ops.settings import Settings
 from tao_ops.stages import Run
-from tao_ops.tables import EVALUATIONS
+from tao_ops.tables import EVALUATIONS, TABLES
 from tao_ops.turn import Turn
 
 FACTS = {"architecture": "LlamaForCausalLM", "parameters": 134_515_008, "dtype": "BF16"}
@@ -173,3 +182,173 @@ def _line(champion: Sequence[float], candidate: Sequence[float]) -> dict[str, An
         "delta": 0.0,
         "p_value": 0.5,
     }
+
+
+_MESSAGE = re.compile(r"(\w+) here, my (.+) never came to (.+)\.$")
+NAMES = ("Anna", "Bela", "Cleo", "Dora", "Emil", "Fay", "Gus", "Hugo", "Ida", "Jan", "Kai", "Lea")
+TEXTS = tuple(f"{name} here, my rain jacket never came to Den Haag." for name in NAMES)
+"""A day's messages: what their writers want is plain."""
+
+
+def right_answer(text: str) -> str:
+    """The answer that a good model gives to one of :data:`TEXTS`."""
+    found = _MESSAGE.match(text)
+    assert found is not None, text
+    return json.dumps(dict(zip(("customer", "product", "city"), found.groups(), strict=True)))
+
+
+class FakeEngine:
+    """Answers well where it sees worked examples, or where its model was trained; else with half a sentence."""
+
+    max_model_len = 2048
+
+    def __init__(self, name: str, model: ModelRef) -> None:
+        self.name, self.model, self.asked = name, model, 0
+
+    def generate(
+        self, conversations: Sequence[Sequence[Message]], sampling: Sequence[Sampling] | Sampling
+    ) -> list[list[Completion]]:
+        each = [sampling] * len(conversations) if isinstance(sampling, Sampling) else sampling
+        self.asked += len(conversations)
+        return [
+            [Completion(self._text(asked), [1, 2, 3], [-0.5, -0.25, -0.1], "stop") for _ in range(how.samples)]
+            for asked, how in zip(conversations, each, strict=True)
+        ]
+
+    def reload(self, model: ModelRef) -> None:
+        self.model = model
+
+    def _text(self, asked: Sequence[Message]) -> str:
+        helped = len(asked) > 2 or (Path(self.model.path) / "trained").is_file()
+        return f" {right_answer(asked[-1]['content'])}" if helped else "Sure, the customer is"
+
+
+@dataclass
+class SmallFlywheel:
+    """A flywheel ``shop`` in a folder of the test's own, with all that its YAML names."""
+
+    settings: Settings
+    said: list[str]
+    engines: list[FakeEngine]
+
+    def run(self, day: int = 21, run_id: str = "manual__1", shard: int = 0) -> Run:
+        """An attempt at the turn of that day; the YAML is read anew."""
+        start = datetime(2026, 11, day, tzinfo=UTC)
+        flywheel, turn = load_flywheel("shop", self.settings), Turn("shop", start, start + timedelta(days=1))
+        lake, url = open_lake(self.settings.lake), self.settings.database_url
+        assert url is not None
+        return Run(flywheel, turn, run_id, lake, self.settings, url, shard, False, self.said.append)
+
+    def change(self, key: str, value: Any) -> None:
+        """Set one key of the YAML, ``a.b``."""
+        path = self.settings.include / "flywheels" / "shop.yaml"
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        *parents, last = key.split(".")
+        place = raw
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+        path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+
+    def log(self, texts: Sequence[str] = TEXTS, *, day: int = 21, name: str | None = None, user: str = "u1") -> Path:
+        """Write a day's log: one good line per text."""
+        lines = [self.line(text, f"req-{day}-{number}", day=day, user=user) for number, text in enumerate(texts)]
+        return self.log_lines(lines, name=name or f"2026-11-{day}.jsonl")
+
+    def log_lines(self, lines: Sequence[str], *, name: str) -> Path:
+        """Write a log of these very lines."""
+        path = self.settings.home / "logs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return path
+
+    def line(self, text: str, request_id: str, *, day: int = 21, user: str = "u1", **request: Any) -> str:
+        """One logged call."""
+        body = {"user": user, "messages": [{"role": "user", "content": text}], **request}
+        answer = {"model": "shop@0", "choices": [{"message": {"content": f"Re: {text}"}}]}
+        at = f"2026-11-{day:02d}T12:00:00Z"
+        return json.dumps({"request_id": request_id, "received_at": at, "request": body, "response": answer})
+
+    def versions(self) -> dict[str, int | None]:
+        """The version of every table of the lake: equal before and after where nothing was written."""
+        lake = open_lake(self.settings.lake)
+        return {name: lake.version(table) for name, table in TABLES.items()}
+
+    @property
+    def asked(self) -> int:
+        """Conversations that any engine was asked."""
+        return sum(engine.asked for engine in self.engines)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> SmallFlywheel:
+    """A small flywheel on a fake engine and a fake trainer; the environment names its places."""
+    home = tmp_path / "home"
+    _write_include(tmp_path / "include", _write_model(tmp_path / "model"))
+    places = {"HOME": home, "CACHE": home / "cache", "LAKE": home / "lake", "INCLUDE": tmp_path / "include"}
+    for name, value in {**places, "DATABASE_URL": database_url, "HASH_KEY": "k"}.items():
+        monkeypatch.setenv(f"TAO_{name}", str(value))
+    shop = SmallFlywheel(Settings.from_env(), [], [])
+
+    def start(model: ModelRef, **_: Any) -> FakeEngine:
+        shop.engines.append(FakeEngine("fake 1", model))
+        return shop.engines[-1]
+
+    monkeypatch.setattr(backends, "start_engine", start)
+    monkeypatch.setattr(backends, "engine_name", lambda: "fake 1")
+    monkeypatch.setattr(trl_trainer, "raft", _fake_raft)
+    return shop
+
+
+def _fake_raft(base: ModelRef, examples: Sequence[Any], *_: Any, folder: Path, **__: Any) -> dict[str, Any]:
+    shutil.copytree(base.path, folder)
+    (folder / "trained").touch()
+    (folder / "generation_config.json").write_text(json.dumps({"rows": len(examples)}), encoding="utf-8")
+    return {"loss": 0.5, "loss_last": 0.25, "steps": 3, "tokens": 40}
+
+
+def _write_model(folder: Path) -> Path:
+    folder.mkdir()
+    header = json.dumps({"a": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 12)
+    (folder / "config.json").write_text('{"architectures": ["Tiny"]}', encoding="utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_text("{}", encoding="utf-8")
+    (folder / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    return folder
+
+
+def _write_include(include: Path, model: Path) -> None:
+    for name in ("flywheels", "exam"):
+        (include / name).mkdir(parents=True)
+    keys = ["customer", "product", "city"]
+    task = {
+        "prompt": "prompt.txt",
+        "expectations": "expectations.json",
+        "strategies": [
+            {"name": "plain", "samples": 1},
+            {"name": "demonstrations", "samples": 4, "file": "examples.jsonl"},
+        ],
+        "scorers": [{"name": "strict_json", "keys": keys}, {"name": "grounding", "keys": keys}, {"name": "consensus"}],
+        "benchmarks": [{"name": "exam", "path": "exam", "primary": True}],
+    }
+    flywheel = {
+        "name": "shop",
+        "model": str(model),
+        "sources": [{"path": "${TAO_HOME}/logs/**/*.jsonl*", "namespace": "shop"}],
+        "tasks": {"tickets": task},
+        "update": {"min_rows": 4},
+    }
+    (include / "flywheels" / "shop.yaml").write_text(yaml.safe_dump(flywheel), encoding="utf-8")
+    (include / "prompt.txt").write_text("Read the message.\n", encoding="utf-8")
+    lengths = {"type": "expect_column_value_lengths_to_be_between", "kwargs": {"column": "text", "min_value": 12}}
+    write_json(include / "expectations.json", {"name": "shop", "expectations": [lengths]})
+    texts = [f"{name} here, my kettle never came to Oslo." for name in ("Mia", "Nils", "Olga", "Paul", "Rosa", "Sven")]
+    items = [
+        {"item_id": f"i{n}", "messages": [{"role": "user", "content": t}], "reference": json.loads(right_answer(t))}
+        for n, t in enumerate(texts)
+    ]
+    (include / "exam" / "items.jsonl").write_text("".join(f"{json.dumps(i)}\n" for i in items), encoding="utf-8")
+    example = "Tess here, my lamp never came to Rome."
+    turns = [{"role": "user", "content": example}, {"role": "assistant", "content": right_answer(example)}]
+    (include / "examples.jsonl").write_text(json.dumps({"messages": turns}) + "\n", encoding="utf-8")
