@@ -232,7 +232,7 @@ class Flywheel(_Strict):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything the YAML says and of the files that it names."""
+        """SHA-256 of everything the YAML says, and of the prompts, suites and worked examples that it names."""
         sha = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
         for path in self._named_files():
             sha.update(path.read_bytes())
@@ -308,7 +308,9 @@ def _readable(error: ValidationError, path: Path) -> ConfigError:
             return ConfigError(f"missing key{more}", where=f"{path}: {key}", mend="add it")
         case _:
             message = str(first["msg"]).removeprefix("Value error, ")
-            return ConfigError(f"{message}{more}", where=f"{path}: {key}", mend=f"it is now {first['input']!r}"[:120])
+            given = first["input"]
+            mend = "mend it there" if isinstance(given, (dict, list)) else f"it is now {given!r}"[:120]
+            return ConfigError(f"{message}{more}", where=f"{path}: {key}", mend=mend)
 
 
 def _check_files(flywheel: Flywheel, path: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from tao_ops.errors import LakeError
@@ -46,13 +45,14 @@ class Lake:
         schema = table.schema if columns is None else pa.schema([table.schema.field(c) for c in columns])
         if opened is None:
             return schema.empty_table()
-        condition: pc.Expression | None = None
-        for column, value in where.items():
-            values = value if isinstance(value, (list, tuple, set)) else [value]
-            part = pc.field(column).isin(pa.array(list(values), table.schema.field(column).type))
-            condition = part if condition is None else condition & part
-        rows = opened.to_pyarrow_dataset().to_table(columns=columns or table.schema.names, filter=condition)
-        return rows.cast(schema)
+        # Asked of the Delta library's own engine: pyarrow's, reading through it, may abort the process at its end.
+        chosen = ", ".join(f'"{name}"' for name in schema.names)
+        condition = f" where {_predicate(where)}" if where else ""
+        try:
+            found = QueryBuilder().register("rows", opened).execute(f"select {chosen} from rows{condition}")
+            return pa.table(found.read_all()).cast(schema)
+        except DeltaError as error:
+            raise LakeError(f"cannot read: {error}", where=self.uri(table)) from error
 
     def write(
         self, table: Table, rows: Iterable[Mapping[str, Any]], *, turn: Turn, run_id: str, **partition: Any
@@ -138,10 +138,9 @@ def _literal(value: Any) -> str:
 def _predicate(where: Mapping[str, Any]) -> str:
     parts = []
     for column, value in where.items():
-        if isinstance(value, (list, tuple, set)):
-            parts.append(f"{column} IN ({', '.join(_literal(v) for v in value)})")
-        else:
-            parts.append(f"{column} = {_literal(value)}")
+        any_of = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+        among = ", ".join(_literal(one) for one in any_of)
+        parts.append(f'"{column}" IN ({among})' if among else "false")
     return " AND ".join(parts)
 
 

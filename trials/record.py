@@ -1,14 +1,18 @@
 """Results of trials, cell by cell, so that an interrupted trial goes on where it was."""
 
+import hashlib
 import json
+import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tao_ops.files import write_json
-from tao_ops.lineage import code_version
+from tao_ops.settings import PROJECT
 
 RESULTS = Path(__file__).parent / "results"
+_SHAPES_A_CELL = ("tao_ops", "plugins", "dags", "include", "requirements", "trials/*.py")
 
 
 class Cells:
@@ -20,19 +24,35 @@ class Cells:
         self.cells: dict[str, dict[str, Any]] = kept.get("cells", {})
 
     def known(self, seed: int) -> bool:
-        """Whether this seed's cell was measured by this very commit."""
-        return self.cells.get(str(seed), {}).get("commit") == code_version()
+        """Whether this seed's cell was measured with the code as it is now."""
+        return self.cells.get(str(seed), {}).get("code") == _code()
 
     def keep(self, seed: int, cell: dict[str, Any], outcome: Callable[[dict[str, dict[str, Any]]], str]) -> None:
         """Write the cell, and what all cells so far say together."""
-        self.cells[str(seed)] = {"seed": seed, "commit": code_version(), **cell}
+        self.cells[str(seed)] = {"seed": seed, "commit": _commit(), "code": _code(), **cell}
         told = {
             "name": self.name,
             "n": len(self.cells),
             "seed": sorted(c["seed"] for c in self.cells.values()),
-            "commit": code_version(),
+            "commit": _commit(),
             "outcome": outcome(self.cells),
             "cells": self.cells,
         }
         RESULTS.mkdir(exist_ok=True)
         write_json(self.path, told)
+
+
+@cache
+def _commit() -> str:
+    return _git("rev-parse", "--short=12", "HEAD").strip()
+
+
+@cache
+def _code() -> str:
+    """A digest of the code that shapes a cell, local changes included; docs and results are no part of it."""
+    told = _git("ls-files", "-s", "--", *_SHAPES_A_CELL) + _git("diff", "HEAD", "--", *_SHAPES_A_CELL)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=True).stdout

@@ -158,6 +158,9 @@ class _ProgressLines:
 
     def _line(self) -> None:
         self._last = time.monotonic()
-        left = (self._last - self._started) / max(self.n, 1) * (self._total - self.n)
+        if self.n < self._total / 20:  # too few to tell the rate: all requests run at once
+            self._say(f"{self.n}/{self._total} responses")
+            return
+        left = (self._last - self._started) / self.n * (self._total - self.n)
         rate = self.postfix.rpartition("output: ")[2].replace("toks/s", "tokens/s")
-        self._say(f"{self.n}/{self._total} responses, {rate}, at most {left:.0f} s left")
+        self._say(f"{self.n}/{self._total} responses, {rate}, about {left:.0f} s left")

@@ -3,8 +3,10 @@
 import glob
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tao_ops import privacy
 from tao_ops.config import Flywheel, SourceConfig, expand
@@ -21,8 +23,8 @@ _EXCERPT = 200
 def run(run: Run) -> StageReport:
     """Take every logged query whose time lies in the turn's interval, once.
 
-    Broken lines go to ``quarantine``; a line whose time can't be read belongs to the turn whose date its file's
-    name begins with, and else to none, so that it is counted once.
+    Broken lines go to ``quarantine``; a line whose time can't be read belongs to the turn that holds the midnight
+    of the date its file's name begins with, and else to none, so that it is counted once.
 
     Raises:
         ConfigError: there is no key for the hashes.
@@ -79,7 +81,11 @@ def _inside(run: Run, line: LoggedQuery) -> bool:
 def _belongs(run: Run, line: BrokenLine, path: Path) -> bool:
     if line.received_at is not None:
         return run.turn.start <= line.received_at < run.turn.end
-    return path.name.startswith(run.turn.start.date().isoformat())
+    try:
+        midnight = datetime.fromisoformat(path.name[:10]).replace(tzinfo=ZoneInfo(run.flywheel.timezone))
+    except ValueError:
+        return False
+    return run.turn.start <= midnight < run.turn.end
 
 
 def _task(flywheel: Flywheel, line: LoggedQuery) -> str | None:

@@ -82,6 +82,14 @@ def _scored(run: Run, turns: Sequence[str]) -> list[dict[str, Any]]:
         for b in task.benchmarks
     )
     rewards = {(r["turn"], r["response_id"]): r for r in run.lake.read(REWARDS, **where).to_pylist()}
+    scored_queries = {r["query_id"] for r in rewards.values() if r["turn"] == run.turn.key}
+    unscored = [q for q, row in train.items() if row["turn"] == run.turn.key and q not in scored_queries]
+    if unscored:
+        raise MissingInput(
+            f"{len(unscored)} of the turn's training prompts have no reward",
+            where=run.turn.key,
+            mend="run generate and score for every shard",
+        )
     scored = []
     for response in run.lake.read(RESPONSES, **where).to_pylist():
         prompt = train.get(response["query_id"])

@@ -28,7 +28,11 @@ def run(run: Run) -> StageReport:
         quarantine += _check(run, task, mine, prompts)
     splits_seen = Counter(p["split"] for p in prompts.values())
     if not splits_seen[Split.TRAIN]:
-        raise DataError(f"no prompt to train on is left of {len(rows)} queries", where=run.turn.key)
+        raise DataError(
+            f"no prompt to train on is left of {len(rows)} queries",
+            where=run.turn.key,
+            mend="see what the queries of the day are, and what the suite and validate.holdout keep away",
+        )
     shards = min(run.flywheel.generate.shards, len(prompts))
     run.lake.write(QUARANTINE, quarantine, turn=run.turn, run_id=run.run_id, stage="validate")
     version = run.lake.write(PROMPTS, prompts.values(), turn=run.turn, run_id=run.run_id)
@@ -59,7 +63,11 @@ def _check(run: Run, task: str, rows: list[dict[str, Any]], prompts: dict[str, d
     checked = [{"text": r["messages"][-1]["content"], "turns": len(r["messages"])} for r in rows]
     failed, failed_tables = expectations.failing_rows(run.flywheel.file(config.expectations), checked)
     if failed_tables:
-        raise DataError(f"expectation failed: {failed_tables[0]}", where=f"{config.expectations}, {run.turn.key}")
+        raise DataError(
+            f"expectation failed: {failed_tables[0]}",
+            where=f"{config.expectations}, {run.turn.key}",
+            mend="see what is wrong with the day's queries, or mend the expectation",
+        )
     refused = []
     for i, row in enumerate(rows):
         text = checked[i]["text"]

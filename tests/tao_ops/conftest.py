@@ -131,7 +131,8 @@ def _flywheel(name: str) -> Flywheel:
         "scorers": [{"name": "strict_json", "keys": ["city"]}],
         "benchmarks": [{"name": "tickets", "path": "b", "primary": True}],
     }
-    return Flywheel.model_validate({"name": name, "sources": [{"path": "x"}], "tasks": {"tickets": task}})
+    rest = {"sources": [{"path": "x"}], "evaluate": {"control": None}}
+    return Flywheel.model_validate({"name": name, "tasks": {"tickets": task}, **rest})
 
 
 def _manifest(models: Sequence[Mapping[str, Any]], champion_version: int) -> dict[str, Any]:

@@ -128,6 +128,12 @@ def test_several_mistakes_are_counted(write: Write) -> None:
     assert "(and 1 more)" in _error(write("update", {"epochs": 0, "speed": 1}))
 
 
+def test_a_control_that_is_no_strategy_is_named(write: Write) -> None:
+    line = _error(write("evaluate.control", "plain"))
+    assert "'plain' is no strategy of task" in line and "evaluate" in line
+    assert load_flywheel("orders", write("evaluate.control", None)).evaluate.control is None
+
+
 def test_a_flywheel_has_exactly_one_primary_benchmark(write: Write) -> None:
     two = [{"name": name, "path": "b", "primary": True} for name in ("a", "b")]
     line = _error(write("tasks.orders.benchmarks", two))

@@ -55,7 +55,9 @@ def test_an_expectation_about_the_table_is_told_apart(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"name": "a"}', '{"name": "a", "expectations": [{"type": "no_such"}]}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"name": "a"}', '{"name": "a", "expectations": [{"type": "no_such"}]}']
+)
 def test_a_file_that_is_no_suite_is_named_with_the_form(tmp_path: Path, content: str) -> None:
     path = tmp_path / "suite.json"
     path.write_text(content, encoding="utf-8")

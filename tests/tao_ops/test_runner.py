@@ -1,0 +1,83 @@
+"""A stage runs under its lease and is recorded, or leaves no trace."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tao_ops import lease, runner, turns
+from tao_ops.errors import DataError, LeaseHeld
+from tao_ops.stages import Stage
+from tao_ops.tables import TABLES, TURNS
+
+Shop = Any
+
+
+def test_a_stage_is_recorded_with_what_it_did(shop: Shop) -> None:
+    shop.log()
+    run = shop.run()
+    report = runner.execute(Stage.INGEST, run)
+    (row,) = run.lake.read(TURNS).to_pylist()
+    assert (row["stage"], row["shard"], row["status"], row["run_id"]) == ("ingest", 0, "done", "manual__1")
+    assert (row["rows_in"], row["rows_out"], row["output_version"]) == (12, 12, report.output_version)
+    assert row["config_digest"] == run.flywheel.digest and row["seconds"] == report.seconds > 0
+    assert row["code_version"] and row["finished_at"].tzinfo is not None
+    assert shop.said[0] == "ingest: shop, turn 2026-11-21T00:00Z, run manual__1"
+    assert shop.said[-1].startswith("ingest done in ") and shop.said[-1].endswith("12 rows in, 12 rows out; users 1")
+
+
+def test_a_whole_turn_twice_holds_each_row_once(shop: Shop) -> None:
+    shop.change("generate.shards", 2)
+    shop.log()
+
+    def turn(run_id: str) -> dict[str, int]:
+        for stage in list(Stage)[:6]:
+            for shard in (0, 1) if stage in (Stage.GENERATE, Stage.SCORE) else (0,):
+                runner.execute(stage, shop.run(run_id=run_id, shard=shard))
+        return {name: shop.run().lake.read(table).num_rows for name, table in TABLES.items()}
+
+    first = turn("manual__1")
+    assert turn("manual__2") == first and all(count for name, count in first.items() if name != "quarantine")
+    for table in TABLES.values():
+        rows = shop.run().lake.read(table).to_pylist()
+        assert {row["run_id"] for row in rows} <= {"manual__2"}, table.name
+        identities = [tuple(row[column] for column in (*table.partition, *table.key)) for row in rows]
+        assert len(set(identities)) == len(rows), table.name
+
+
+def test_a_stage_that_fails_is_not_recorded_and_frees_the_turn(shop: Shop) -> None:
+    with pytest.raises(DataError):
+        runner.execute(Stage.INGEST, shop.run())
+    assert set(shop.versions().values()) == {None}
+    shop.log()
+    assert runner.execute(Stage.INGEST, shop.run(run_id="manual__2")).rows_out == 12
+
+
+def test_a_turn_that_another_run_holds_is_left_alone(shop: Shop) -> None:
+    shop.log()
+    run = shop.run()
+    with (
+        lease.hold(run.database_url, run.turn, "manual__0", "update", keep_between=False),
+        pytest.raises(LeaseHeld, match="is held by run manual__0 .* stage update"),
+    ):
+        runner.execute(Stage.INGEST, run)
+    assert set(shop.versions().values()) == {None} and shop.said == []
+
+
+def test_a_run_that_goes_on_keeps_its_turn_until_it_registers(shop: Shop) -> None:
+    shop.log()
+    runner.execute(Stage.INGEST, replace(shop.run(), keep_turn=True))
+    with pytest.raises(LeaseHeld, match="manual__1"):
+        runner.execute(Stage.INGEST, shop.run(run_id="manual__2"))
+    runner.execute(Stage.VALIDATE, shop.run())
+    assert runner.execute(Stage.INGEST, shop.run(run_id="manual__2")).rows_out == 12
+
+
+def test_runs_of_different_turns_do_not_meet(shop: Shop) -> None:
+    shop.log()
+    run = shop.run()
+    other = replace(run.turn, start=run.turn.end, end=run.turn.end + timedelta(days=1))
+    with lease.hold(run.database_url, other, "manual__0", "update", keep_between=False):
+        assert runner.execute(Stage.INGEST, run).rows_out == 12
+    assert turns.newest_run_id(run.lake, run.turn) == "manual__1" and turns.newest_run_id(run.lake, other) is None

@@ -1,0 +1,34 @@
+"""Shards part a turn's training prompts, the same way for every stage."""
+
+from typing import Any
+
+import pytest
+
+from tao_ops.errors import MissingInput
+from tao_ops.shards import shard_prompts
+from tao_ops.tables import PROMPTS
+
+Shop = Any
+
+
+@pytest.mark.parametrize("shards", [1, 2, 5, 64])
+def test_each_training_prompt_is_in_exactly_one_shard(shop: Shop, shards: int) -> None:
+    shop.change("generate.shards", shards)
+    run = shop.run()
+    messages = [{"role": "user", "content": "hi"}]
+    rows = [
+        {"query_id": f"q{i}", "task": "tickets", "messages": messages, "split": "holdout" if i % 4 == 0 else "train"}
+        for i in range(10)
+    ]
+    run.lake.write(PROMPTS, rows, turn=run.turn, run_id="r")
+    parts = [shard_prompts(run.lake, run.flywheel, run.turn, shard) for shard in range(min(shards, 10))]
+    ids = [prompt.query_id for part in parts for prompt in part]
+    assert sorted(ids) == [f"q{i}" for i in range(10) if i % 4]
+    assert parts == [shard_prompts(run.lake, run.flywheel, run.turn, shard) for shard in range(min(shards, 10))]
+    assert parts[0][0].text == "hi"
+
+
+def test_without_prompts_it_says_what_to_run(shop: Shop) -> None:
+    run = shop.run()
+    with pytest.raises(MissingInput, match="run validate first"):
+        shard_prompts(run.lake, run.flywheel, run.turn, 0)
