@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
+
+from tao_ops.answers import strict_object
 
 Metric = Callable[[str, Mapping[str, Any]], float]
 
@@ -17,22 +19,8 @@ def exact_json(output: str, reference: Mapping[str, Any]) -> float:
     >>> exact_json('{"city": "Oslo", "n": true}', {"n": 1, "city": "Oslo"})
     0.0
     """
-    try:
-        found = json.loads(output.strip(), object_pairs_hook=_distinct_keys, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return 0.0
-    return float(isinstance(found, dict) and _canonical(found) == _canonical(dict(reference)))
-
-
-def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    found = strict_object(output)
+    return float(found is not None and _canonical(found) == _canonical(dict(reference)))
 
 
 def _canonical(value: dict[str, Any]) -> str:

@@ -9,13 +9,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
+from tao_ops.answers import strict_object
 from tao_ops.records import Candidate
-from tao_ops.rewards.strict_json import parse
 
 
 def parts(text: str) -> dict[str, str]:
     """What is voted on: the values of a JSON object by key, else the text with single blanks."""
-    value = parse(text)
+    value = strict_object(text)
     if not value:
         return {"": " ".join(text.split())}
     return {key: json.dumps(one, sort_keys=True) for key, one in value.items()}

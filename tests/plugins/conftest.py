@@ -1,10 +1,8 @@
-"""A throw-away Airflow home, the plugins folder on the path, and a stand-in for the stages' processes."""
+"""A stand-in for the stages' processes."""
 
 import json
 import logging
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-PROJECT = Path(__file__).resolve().parents[2]
-if "airflow" not in sys.modules:  # Airflow reads its settings when it is first imported
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
-    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-    os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
-    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(PROJECT / "dags")
-if str(PROJECT / "plugins") not in sys.path:
-    sys.path.insert(0, str(PROJECT / "plugins"))
 
 STAND_IN = """#!{python} -u
 import json, os, signal, subprocess, sys, time

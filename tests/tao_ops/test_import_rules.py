@@ -18,7 +18,7 @@ MODULES = {
     ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(LIBRARY.rglob("*.py"))
 }
-LEAVES = {"records", "config", "errors", "prompts", "files", "tables", "models"}
+LEAVES = {"answers", "records", "config", "errors", "prompts", "files", "tables", "models"}
 """``models`` for the facts about a model that the gate's rule compares."""
 
 
