@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 if "airflow" not in sys.modules:  # Airflow reads its settings when it is first imported
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"

@@ -134,7 +134,7 @@ def test_the_form_field_picks_the_turn(context: Context) -> None:
 def test_a_form_field_that_is_no_turn_fails_without_a_retry(
     stand_in: Any, task_log: list[str], context: Context
 ) -> None:
-    with pytest.raises(AirflowFailException, match="no turn of tickets starts at 2026-11-02T05:00Z"):
+    with pytest.raises(AirflowFailException, match="no turn of tickets starts at 2026-11-02T05:00:00Z"):
         operator().execute(context(params={"turn": "2026-11-02T05:00Z"}))
 
 
