@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from tao_ops import telemetry
@@ -187,7 +187,8 @@ def turn_list(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    table = Table("turn", "stages", "finished", "decision", "version", "run")
+    whole = [Column(name, no_wrap=True) for name in ("turn", "stages", "finished", "decision", "version")]
+    table = Table(*whole, Column("run", overflow="fold"), box=None, pad_edge=False)
     for row in found:
         version = "" if row["version"] is None else str(row["version"])
         table.add_row(
@@ -267,9 +268,11 @@ def doctor() -> None:
     from tao_ops.doctor import examine
 
     findings = examine(Settings.from_env())
-    table = Table("", "what", "found", "mend")
+    table = Table("", "what", "found", "mend", box=None, pad_edge=False)
     for finding in findings:
-        table.add_row("[green]ok" if finding.ok else "[red]lacks", finding.what, finding.found, finding.mend or "")
+        table.add_row(
+            "[green]ok" if finding.ok else "[red]lacks", finding.what, finding.found, "" if finding.ok else finding.mend
+        )
     Console().print(table)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else EXIT_ERROR)
 

@@ -1,6 +1,6 @@
 """What came of a turn, as tables: printed from what ``tao turn show --json`` tells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -28,13 +28,14 @@ def print_turn(
     console.print(f"[bold]{shown['flywheel']}[/bold], turn [bold]{shown['turn']}[/bold]")
     if shown["stages"]:
         console.print(stages_table(shown["stages"], wall_seconds))
-    if benchmarks := (shown.get("report") or {}).get("benchmarks"):
-        console.print(benchmarks_table(benchmarks))
+    for row in (shown.get("report") or {}).get("benchmarks", []):
+        console.print()
+        console.print(benchmark_table(row))
     if verdict := shown.get("verdict"):
         decision = str(decision_of(shown))
         console.print(f"verdict: [{_DECISIONS.get(decision, 'bold')} bold]{decision}[/]")
         for reason in verdict["reasons"]:
-            console.print(f"  {reason}", markup=False, highlight=False)
+            console.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
     if release := shown.get("release"):
         alias = f", alias {release['alias']}" if release.get("alias") else ""
         console.print(f"registered: {release['model']} version {release['version']}{alias}", markup=False)
@@ -54,20 +55,27 @@ def stages_table(stages: Mapping[str, Mapping[str, Any]], wall_seconds: float | 
     return table
 
 
-def benchmarks_table(benchmarks: Sequence[Mapping[str, Any]]) -> Table:
-    """Scores in per cent, and the candidate's lead over the champion in points with its 95 % interval."""
-    names = ("n", "champion", "control", "candidate", "lead", "95 % interval", "p")
-    table = Table("benchmark", *(_number(name) for name in names), box=None, pad_edge=False)
-    for row in benchmarks:
-        interval = f"{_points(row.get('ci_low'))} to {_points(row.get('ci_high'))}"
-        table.add_row(
-            f"{row['name']} ({row['metric']})" + ("" if row.get("primary") else ", secondary"),
-            f"{row['n']:,}",
-            *(_percent(row.get(arm)) for arm in ("champion", "control", "candidate")),
-            _points(row.get("delta")),
-            interval if row.get("ci_low") is not None else "–",
-            "–" if row.get("p_value") is None else f"{row['p_value']:.2g}",
-        )
+_ARMS = {
+    "champion": "champion before",
+    "control": "control: champion, worked examples in its prompt",
+    "candidate": "candidate",
+}
+
+
+def benchmark_table(row: Mapping[str, Any]) -> Table:
+    """One benchmark: each arm's score, the candidate's lead over the champion, and their 95 % intervals."""
+    secondary = "" if row.get("primary") else ", secondary"
+    title = f"{row['name']} ({row['metric']}, n = {row['n']:,}{secondary})"
+    table = Table(title, *(_number(name) for name in ("score", "95 % interval")), box=None, pad_edge=False)
+    for arm, label in _ARMS.items():
+        table.add_row(label, _percent(row.get(arm)), _interval(row.get(f"{arm}_low"), row.get(f"{arm}_high"), "{:.1f}"))
+    p = "" if row.get("p_value") is None else f" (p = {row['p_value']:.2g})"
+    table.add_row(
+        f"candidate's lead, in points{p}",
+        "–" if row.get("delta") is None else f"{100 * row['delta']:+.1f}  ",
+        _interval(row.get("ci_low"), row.get("ci_high"), "{:+.1f}"),
+        style="bold",
+    )
     return table
 
 
@@ -88,12 +96,14 @@ def decision_of(shown: Mapping[str, Any]) -> str | None:
 
 
 def _number(name: str) -> Column:
-    return Column(name, justify="right")
+    return Column(name, justify="right", no_wrap=True)
 
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def _points(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:+.1f}"
+def _interval(low: float | None, high: float | None, form: str) -> str:
+    if low is None or high is None:
+        return "–"
+    return f"{form.format(100 * low)} to {form.format(100 * high)}"

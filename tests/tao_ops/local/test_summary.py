@@ -19,7 +19,15 @@ def shown(decision: str = "promote") -> dict[str, Any]:
         "report": {
             "benchmarks": [
                 {"name": "tickets", "metric": "exact_json", "n": 300, "champion": 0.01, "control": 0.58}
-                | {"candidate": 0.615, "delta": 0.605, "ci_low": 0.55, "ci_high": 0.66, "p_value": 1e-40}
+                | {
+                    "candidate": 0.615,
+                    "candidate_low": 0.559,
+                    "candidate_high": 0.668,
+                    "delta": 0.605,
+                    "ci_low": 0.55,
+                    "ci_high": 0.66,
+                    "p_value": 1e-40,
+                }
                 | {"primary": True}
             ]
         },
@@ -36,23 +44,13 @@ def printed(told: dict[str, Any], **kwargs: Any) -> str:
 
 def test_scores_verdict_release_seconds_and_places_are_printed() -> None:
     text = printed(shown(), wall_seconds=140.0, places={"lake": "/home/lake"})
-    row = next(line for line in text.splitlines() if line.startswith("tickets (exact_json)"))
-    assert row.split() == [
-        "tickets",
-        "(exact_json)",
-        "300",
-        "1.0",
-        "%",
-        "58.0",
-        "%",
-        "61.5",
-        "%",
-        "+60.5",
-        "+55.0",
-        "to",
-        "+66.0",
-        "1e-40",
-    ]
+    lines = text.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("tickets (exact_json, n = 300)"))
+    assert lines[at + 1].startswith("champion before") and "1.0 %" in lines[at + 1]
+    assert "58.0 %" in lines[at + 2]
+    assert lines[at + 3].startswith("candidate") and lines[at + 3].split()[-5:] == ["61.5", "%", "55.9", "to", "66.8"]
+    assert lines[at + 4].startswith("candidate's lead, in points (p = 1e-40)")
+    assert lines[at + 4].split()[-4:] == ["+60.5", "+55.0", "to", "+66.0"]
     assert "no stage's" in text and next(x for x in text.splitlines() if x.startswith("no stage")).endswith("17.5")
     assert "verdict: promote" in text and "  tickets rose by 60.5 points [0.55, 0.66]" in text
     assert "registered: tickets version 1, alias champion" in text
