@@ -10,6 +10,7 @@ from tao_ops.config import Flywheel
 from tao_ops.errors import ConfigError
 from tao_ops.local.client import AirflowClient, AirflowError
 from tao_ops.local.view import TaskLine, View
+from tao_ops.stages import Stage
 from tao_ops.turn import Turn, parse_instant
 
 DAG_SECONDS = 90.0
@@ -19,7 +20,7 @@ LIMIT_SECONDS = 3600.0
 POLL_SECONDS = 1.0
 UNFINISHED = ("queued", "running")
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
-STAGES = ("ingest", "validate", "generate", "score", "update", "evaluate", "gate", "register")
+STAGES = tuple(stage.value for stage in Stage)
 TAIL_LINES = 25
 T = TypeVar("T")
 
