@@ -13,7 +13,7 @@ TORCH := $(if $(UV_FIND_LINKS),,--torch-backend cpu)
 ENVIRONMENT := $(VENV)/.installed
 FLYWHEEL ?= tickets
 
-.PHONY: help install flywheel up down test check lint bench trials results lock clean
+.PHONY: help flywheel up down test install check bench trials results lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.report import Row, median, write
 from tao_ops.config import load_flywheel
 from tao_ops.example.logs import write_logs
+from tao_ops.local.environment import empty_home
 from tao_ops.settings import PROJECT, Settings
 
 GOAL_S = 900.0
@@ -44,13 +45,7 @@ def _measure(arguments: list[str]) -> dict[str, float]:
     """Seconds of each stage, of the whole turn, and of what was no stage's (start and stop of services included)."""
     settings = Settings.from_env()
     with tempfile.TemporaryDirectory(prefix="tao-bench-") as home:
-        env = {
-            **os.environ,
-            "TAO_HOME": home,
-            "TAO_CACHE": str(settings.cache),
-            "TAO_LAKE": "",
-            "TAO_HASH_KEY": "bench",
-        }
+        env = empty_home(Path(home)) | {"TAO_HASH_KEY": "a key for this benchmark"}
         flywheel = load_flywheel("tickets", settings)
         write_logs(
             Path(home) / "logs" / "tickets",

@@ -267,7 +267,8 @@ def doctor() -> None:
     """What this machine has and what it lacks for a turn."""
     from tao_ops.doctor import examine
 
-    findings = examine(Settings.from_env())
+    with _readable_errors():
+        findings = examine(Settings.from_env())
     table = Table("", "what", "found", "mend", box=None, pad_edge=False)
     for finding in findings:
         table.add_row(

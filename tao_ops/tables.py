@@ -60,7 +60,7 @@ class Reason(StrEnum):
 
 QUERIES = _table(
     "queries",
-    ("request_id",),
+    ("source", "request_id"),
     {
         "query_id": pa.string(),
         "request_id": pa.string(),

@@ -61,34 +61,53 @@ def turn_at(flywheel: str, start: datetime, *, schedule: str, timezone: str) -> 
     Raises:
         ConfigError: no interval of the schedule starts there.
     """
-    zone = ZoneInfo(timezone)
-    local = start.astimezone(zone)
-    # croniter takes any second of a matching minute for a match.
-    if local.second or local.microsecond or not croniter.match(schedule, local):
-        before = croniter(schedule, local).get_prev(datetime)
+    start, zone = start.astimezone(UTC), ZoneInfo(timezone)
+    before = _previous(start, schedule, zone)
+    # A tick that was moved out of the hour that the clocks leave out is found before itself.
+    if start not in (before, _next(before, schedule, zone)):
         raise ConfigError(
-            f"no turn of {flywheel} starts at {start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            f"no turn of {flywheel} starts at {start:%Y-%m-%dT%H:%M:%SZ}",
             where=f"schedule {schedule!r}, {timezone}",
             mend=f"the one before it is {turn_key(before)}",
         )
-    end = croniter(schedule, local).get_next(datetime)
-    return Turn(flywheel, start.astimezone(UTC), end.astimezone(UTC))
+    return Turn(flywheel, start, _next(start, schedule, zone))
 
 
 def last_complete_turn(flywheel: str, *, schedule: str, timezone: str, now: datetime | None = None) -> Turn:
     """The newest turn whose interval is over at ``now`` (default: the present)."""
-    zone = ZoneInfo(timezone)
-    ticks = croniter(schedule, (now or datetime.now(UTC)).astimezone(zone))
-    end = ticks.get_current(datetime)
-    if not croniter.match(schedule, end) or end.second or end.microsecond:
-        end = ticks.get_prev(datetime)
-    start = croniter(schedule, end).get_prev(datetime)
-    return Turn(flywheel, start.astimezone(UTC), end.astimezone(UTC))
+    now, zone = (now or datetime.now(UTC)).astimezone(UTC), ZoneInfo(timezone)
+    end = _previous(now, schedule, zone)
+    while (later := _next(end, schedule, zone)) <= now:
+        end = later
+    return Turn(flywheel, _previous(end, schedule, zone), end)
 
 
-def new_run_id(prefix: str = "manual") -> str:
+def _next(at: datetime, schedule: str, zone: ZoneInfo) -> datetime:
+    """The first tick after ``at``, counted as Airflow's cron timetables count, so that both mean the same turns.
+
+    Ticks are found on the wall clock. A schedule of every hour steps in elapsed time; another that falls into the
+    hour that a change of clocks repeats takes the second of the two, one in the hour that it leaves out moves on.
+    """
+    return _tick(at, schedule, zone, forward=True)
+
+
+def _previous(at: datetime, schedule: str, zone: ZoneInfo) -> datetime:
+    """The last tick before ``at``."""
+    return _tick(at, schedule, zone, forward=False)
+
+
+def _tick(at: datetime, schedule: str, zone: ZoneInfo, *, forward: bool) -> datetime:
+    wall = at.astimezone(zone).replace(tzinfo=None)
+    cron = croniter(schedule, wall)
+    found: datetime = cron.get_next(datetime) if forward else cron.get_prev(datetime)
+    if cron.expanded[1] == ["*"]:
+        return at + (found - wall)
+    return max(found.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+
+
+def new_run_id() -> str:
     """A run's identity: unique, sortable by time, safe in a path."""
-    return f"{prefix}__{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{secrets.token_hex(3)}"
+    return f"manual__{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{secrets.token_hex(3)}"
 
 
 def path_safe(text: str) -> str:

@@ -4,7 +4,6 @@ A cell holds the scores of champion, control and candidate, the verdict, and the
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tao_ops.local.environment import empty_home
 from tao_ops.settings import PROJECT, Settings
 from trials.record import Cells
 
@@ -42,13 +42,7 @@ def _first_turn(seed: int) -> dict[str, Any]:
         shutil.copytree(settings.include, include)
         path = include / "flywheels" / "tickets.yaml"
         path.write_text(re.sub(r"^seed: \d+$", f"seed: {seed}", path.read_text(encoding="utf-8"), flags=re.M))
-        env = {
-            **os.environ,
-            "TAO_HOME": f"{scratch}/home",
-            "TAO_INCLUDE": str(include),
-            "TAO_CACHE": str(settings.cache),
-            "TAO_LAKE": "",
-        }
+        env = empty_home(Path(scratch) / "home") | {"TAO_INCLUDE": str(include)}
         started = time.monotonic()
         tao = [sys.executable, "-m", "tao_ops.cli"]
         flywheel = subprocess.run(
@@ -62,7 +56,7 @@ def _first_turn(seed: int) -> dict[str, Any]:
         )
     return {
         "exit": flywheel.returncode,
-        "benchmark": shown["report"]["benchmarks"][0],
+        "benchmark": next(iter(shown["report"]["benchmarks"]), None),
         "verdict": shown["verdict"],
         "release": shown["release"],
         "stage_seconds": {name: stage["seconds"] for name, stage in shown["stages"].items()},
@@ -71,7 +65,9 @@ def _first_turn(seed: int) -> dict[str, Any]:
 
 
 def _holds(cell: dict[str, Any]) -> bool:
-    return cell["verdict"]["decision"] == "promote" and cell["benchmark"]["delta"] >= LIFT
+    if not cell["verdict"] or not cell["benchmark"]:
+        return False
+    return bool(cell["verdict"]["decision"] == "promote" and cell["benchmark"]["delta"] >= LIFT)
 
 
 def _outcome(cells: dict[str, dict[str, Any]]) -> str:
@@ -86,6 +82,7 @@ def _plot(cells: dict[str, dict[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    cells = {seed: cell for seed, cell in cells.items() if cell["benchmark"]}
     figure, axes = pyplot.subplots(figsize=(7.2, 3.6), layout="constrained")
     arms = {"champion": "#9aa5b1", "control": "#6b8fb5", "candidate": "#1f6f43"}
     labels = {

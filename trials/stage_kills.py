@@ -24,6 +24,7 @@ from tao_ops.config import load_flywheel
 from tao_ops.example.logs import write_logs
 from tao_ops.lake import Lake
 from tao_ops.launch.stage import stage_command
+from tao_ops.local.environment import empty_home
 from tao_ops.settings import PROJECT, Settings
 from tao_ops.stages import SHARDED, Stage
 from tao_ops.tables import TABLES
@@ -61,11 +62,8 @@ class _SmallTurn:
         settings = Settings.from_env()
         shutil.copytree(settings.include, scratch / "include")
         _make_small(scratch / "include")
-        self._env = {
-            **os.environ,
-            "TAO_HOME": str(scratch / "home"),
+        self._env = empty_home(scratch / "home") | {
             "TAO_INCLUDE": str(scratch / "include"),
-            "TAO_CACHE": str(settings.cache),
             "TAO_LAKE": str(scratch / "lake"),
             "TAO_HASH_KEY": "a key for this trial",
         }

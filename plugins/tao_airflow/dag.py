@@ -31,7 +31,7 @@ def settings(flywheel: Flywheel) -> dict[str, Any]:
             "owner": "tao",
             "retries": 2,
             "retry_delay": timedelta(seconds=30),
-            "retry_exponential_backoff": True,
+            "retry_exponential_backoff": 2.0,
             "max_retry_delay": timedelta(minutes=5),
         },
         "params": {

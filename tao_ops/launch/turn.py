@@ -35,7 +35,6 @@ def run_turn(run: Run, python: str = sys.executable) -> None:
                 report = _run_stage(stage, replace(run, shard=shard), python)
                 if stage is Stage.VALIDATE:
                     shards = int(report["metrics"]["shards"])
-        lease.release(run.database_url, run.turn, run.run_id)
 
 
 def _run_stage(stage: Stage, run: Run, python: str) -> dict[str, Any]:

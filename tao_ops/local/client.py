@@ -11,6 +11,7 @@ import httpx
 
 from tao_ops.errors import TaoError
 from tao_ops.local.credentials import ADMIN
+from tao_ops.turn import new_run_id
 
 ATTEMPTS = 5
 
@@ -75,15 +76,23 @@ class AirflowClient:
         """One run."""
         return dict(self.ask("GET", f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}").json())
 
-    def trigger(self, dag_id: str, *, conf: Mapping[str, Any], note: str) -> dict[str, Any]:
-        """Start a run without a date: as many as one likes may be attempts at the same turn."""
-        body = {"logical_date": None, "conf": dict(conf), "note": note}
-        return dict(self.ask("POST", f"dags/{dag_id}/dagRuns", json=body).json())
+    def trigger(self, dag_id: str, *, conf: Mapping[str, Any], note: str) -> str:
+        """Start a run without a date and return its id: as many as one likes may be attempts at the same turn."""
+        # Its id is chosen here, so that a request whose answer was lost starts no second run when it is repeated.
+        run_id = new_run_id()
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf), "note": note}
+        self.ask("POST", f"dags/{dag_id}/dagRuns", json=body, accept=(200, 409))
+        return run_id
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The run's task instances."""
         path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
-        return list(self.ask("GET", path, params={"limit": 1000}).json()["task_instances"])
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.ask("GET", path, params={"limit": 100, "offset": len(found)}).json()
+            found += page["task_instances"]
+            if len(found) >= page["total_entries"] or not page["task_instances"]:
+                return found
 
     def log(self, dag_id: str, run_id: str, task: Mapping[str, Any]) -> list[LogLine]:
         """The log of a task's newest attempt, without Airflow's notes on where it lies; empty before it started."""

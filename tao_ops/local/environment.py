@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from pathlib import Path
 
 from tao_ops.database import ensure_database, sibling_url, with_driver
@@ -26,6 +27,18 @@ def port() -> int:
     if not re.fullmatch(r"\d{1,5}", text) or not 0 < int(text) < 65536:
         raise ConfigError(f"{text!r} is not a port", where="TAO_PORT", mend="set it to a number from 1 to 65535")
     return int(text)
+
+
+def empty_home(home: Path) -> dict[str, str]:
+    """This process's environment for a throw-away home: an embedded server, a free port, the model of this cache.
+
+    Nothing of the user's own installation is in it: a turn there must not move a real champion.
+    """
+    with socket.create_server((HOST, 0)) as free:
+        number = free.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TAO_")}
+    bench = {name: value for name, value in os.environ.items() if name == "TAO_PYTHON"}
+    return kept | bench | {"TAO_HOME": str(home), "TAO_PORT": str(number), "TAO_CACHE": str(Settings.from_env().cache)}
 
 
 def airflow_home(home: Path) -> Path:

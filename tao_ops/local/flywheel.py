@@ -17,7 +17,7 @@ from tao_ops.local.environment import airflow_home
 from tao_ops.local.follow import Followed, begin, follow
 from tao_ops.local.services import down, up
 from tao_ops.local.signals import ended_by_signals
-from tao_ops.local.state import Services
+from tao_ops.local.state import Services, recorded
 from tao_ops.local.summary import closing_remark, decision_of, print_turn
 from tao_ops.local.view import View
 from tao_ops.settings import Settings
@@ -45,11 +45,13 @@ def run_flywheel(name: str, console: Console) -> int:
     flywheel = load_flywheel(name, settings)
     with ended_by_signals():
         prepare(flywheel, settings, console)
-        services, ours = up(settings, lambda line: _say(console, line))
+        theirs = recorded(settings.home)
+        theirs = None if theirs is None or theirs.dead() else theirs
         try:
+            services, _ = up(settings, lambda line: _say(console, line))
             return _turn(flywheel, settings, services, console)
         finally:
-            if ours:
+            if theirs is None:
                 down(settings.home)
                 _say(console, "stopped Airflow and PostgreSQL")
 

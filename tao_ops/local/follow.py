@@ -16,10 +16,10 @@ from tao_ops.turn import Turn, parse_instant
 DAG_SECONDS = 90.0
 """Airflow lists its folder every few seconds; a machine under load takes longer to parse."""
 RUN_SECONDS = 60.0
-LIMIT_SECONDS = 3600.0
+LIMIT_SECONDS = 24 * 3600.0
+"""A run of a large model takes hours; a service that has died is seen at once."""
 POLL_SECONDS = 1.0
 UNFINISHED = ("queued", "running")
-ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 STAGES = tuple(stage.value for stage in Stage)
 TAIL_LINES = 25
 T = TypeVar("T")
@@ -68,8 +68,7 @@ def begin(client: AirflowClient, flywheel: Flywheel, turn: Turn, say: Callable[[
             return str(run["dag_run_id"])
     if known:
         say(f"turn {turn.key} has had a run: it runs again, and its rows are replaced")
-    run = client.trigger(dag_id, conf={"turn": turn.key}, note=f"turn {turn.key}, from the command line")
-    return str(run["dag_run_id"])
+    return client.trigger(dag_id, conf={"turn": turn.key}, note=f"turn {turn.key}, from the command line")
 
 
 def follow(

@@ -86,11 +86,11 @@ def _start(settings: Settings, number: int, say: Say) -> Services:
         with services.client() as client:
             for name, slots in POOLS.items():
                 client.ensure_pool(name, slots)
+        say(f"Airflow and PostgreSQL are up ({time.time() - began:.0f} s)")
     except BaseException:
         # Read again: what was launched last may not have been assigned here.
         _stop(recorded(settings.home) or services)
         raise
-    say(f"Airflow and PostgreSQL are up ({time.time() - began:.0f} s)")
     return services
 
 

@@ -33,10 +33,17 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Turn each signal that ends a program into ``SystemExit(128 + number)``, so that ``finally`` blocks run."""
+    """Turn the first signal that ends a program into ``SystemExit(128 + number)``, so that ``finally`` blocks run.
+
+    Those after it are passed over: an impatient second Ctrl-C must not cut the clearing up short.
+    """
+    ending = False
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        nonlocal ending
+        if not ending:
+            ending = True
+            raise SystemExit(128 + number)
 
     handlers = {number: signal.signal(number, end) for number in ENDING}
     try:

@@ -12,6 +12,7 @@ One line is one call of an OpenAI-compatible server, as its logging middleware w
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tao_ops.errors import DataError
+from tao_ops.errors import DamagedLog, DataError
 from tao_ops.records import Message
 from tao_ops.tables import Reason
 
@@ -62,7 +63,8 @@ def read(path: Path) -> Iterator[LoggedQuery | BrokenLine]:
     """Each line of one file, in order; blank lines are passed over.
 
     Raises:
-        DataError: the file cannot be read or is a damaged gzip; the message names it.
+        DamagedLog: a gzip file is damaged, or still being written.
+        DataError: the file cannot be read.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     try:
@@ -71,7 +73,9 @@ def read(path: Path) -> Iterator[LoggedQuery | BrokenLine]:
                 if line.strip():
                     yield parse(line, f"{path}:{number}")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"a damaged gzip file: {error}", where=path, mend="replace or remove it") from None
+        raise DamagedLog(
+            f"a damaged gzip file: {error}", where=path, mend="let its writer finish, or replace it"
+        ) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", where=path) from None
 
@@ -85,21 +89,21 @@ def parse(line: bytes, position: str) -> LoggedQuery | BrokenLine:
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
-        return BrokenLine(position, Reason.NOT_JSON, text)
+        return BrokenLine(position, Reason.NOT_JSON, _readable(text))
     if not isinstance(record, dict):
-        return BrokenLine(position, Reason.NOT_JSON, text)
+        return BrokenLine(position, Reason.NOT_JSON, _readable(text))
     if _holds_half_a_character(text, record):
-        return BrokenLine(position, Reason.NOT_TEXT, text)
+        return BrokenLine(position, Reason.NOT_TEXT, _readable(text))
     received_at = _time(record.get("received_at"))
     if received_at is None:
-        return BrokenLine(position, Reason.NO_TIME, text)
+        return BrokenLine(position, Reason.NO_TIME, _readable(text))
     request_id = record.get("request_id")
     if not isinstance(request_id, str) or not request_id:
-        return BrokenLine(position, Reason.NO_REQUEST_ID, text, received_at)
+        return BrokenLine(position, Reason.NO_REQUEST_ID, _readable(text), received_at)
     request = record.get("request")
     messages = _conversation(request.get("messages")) if isinstance(request, dict) else None
     if not messages or not isinstance(request, dict):
-        return BrokenLine(position, Reason.NO_MESSAGES, text, received_at)
+        return BrokenLine(position, Reason.NO_MESSAGES, _readable(text), received_at)
     metadata = request.get("metadata")
     model, answer = _response(record.get("response"))
     return LoggedQuery(
@@ -123,6 +127,20 @@ def _holds_half_a_character(text: str, record: dict[str, Any]) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([nrtbf])|(.))")
+
+
+def _readable(text: str) -> str:
+    """A line of JSON without its escapes, which would hide an address from the redactor."""
+
+    def plain(match: re.Match[str]) -> str:
+        if match[1]:
+            return chr(int(match[1], 16)) if not 0xD800 <= int(match[1], 16) < 0xE000 else " "
+        return " " if match[2] else match[3]
+
+    return _ESCAPE.sub(plain, text)
 
 
 def _text(value: Any) -> str | None:

@@ -21,6 +21,7 @@ def run(run: Run) -> StageReport:
         MissingInput: ``validate`` has not run.
         EngineError: the engine failed; nothing was committed.
     """
+    inputs = {PROMPTS.name: run.lake.version(PROMPTS) or 0}
     prompts = shard_prompts(run.lake, run.flywheel, run.turn, run.shard)
     champion = champions.champion(run.flywheel, run.database_url, run.settings, run.say)
     seed = run.turn.seed(run.flywheel.seed, "generate", str(run.shard))
@@ -37,7 +38,7 @@ def run(run: Run) -> StageReport:
         rows_in=len(prompts),
         rows_out=len(rows),
         tokens=sum(len(row["token_ids"]) for row in rows),
-        inputs={PROMPTS.name: run.lake.version(PROMPTS) or 0},
+        inputs=inputs,
         output_version=version,
         metrics={
             "model_version": champion.model_version,

@@ -41,7 +41,15 @@ def run(run: Run) -> StageReport:
         if before != verdict["champion"]["version"]:
             verdict = _decide_again(run, registry, report, verdict, before)
         version = registry.register(
-            Submission(flywheel, run.turn.key, run.run_id, candidate, report, verdict, str(folder / "candidate.json"))
+            Submission(
+                flywheel,
+                run.turn.key,
+                run.run_id,
+                candidate,
+                report,
+                verdict,
+                str(Path(candidate["path"]) / "manifest.json"),
+            )
         )
         run.say(f"version {version} of {flywheel}: {verdict['decision']}")
         promoted = verdict["decision"] == Decision.PROMOTE

@@ -19,6 +19,7 @@ def run(run: Run) -> StageReport:
     Raises:
         MissingInput: ``generate`` has not run for this shard.
     """
+    inputs = {RESPONSES.name: run.lake.version(RESPONSES) or 0}
     prompts = {prompt.query_id: prompt for prompt in shard_prompts(run.lake, run.flywheel, run.turn, run.shard)}
     responses = run.lake.read(
         RESPONSES,
@@ -43,7 +44,7 @@ def run(run: Run) -> StageReport:
         stage="score",
         rows_in=len(responses),
         rows_out=len(rows),
-        inputs={RESPONSES.name: run.lake.version(RESPONSES) or 0},
+        inputs=inputs,
         output_version=version,
         metrics=_metrics(rows),
     )

@@ -18,19 +18,21 @@ from tao_ops.records import ModelRef, Split, StageReport
 from tao_ops.stages import Run
 from tao_ops.tables import PROMPTS, RESPONSES, REWARDS
 
-MANIFEST = "candidate.json"
+MANIFEST, TRAINING_ROWS = "candidate.json", "training_rows.parquet"
 
 
 def run(run: Run) -> StageReport:
     """Train a candidate on the best response of each query of the window.
 
-    Writes, below the run's artifacts: ``training_rows.parquet`` (the very rows), ``candidate-<digest>/`` (the merged
-    model: never overwritten, since an earlier one may be registered) and, last, ``candidate.json`` (the manifest).
+    Writes, below the run's artifacts, ``candidate-<digest>/``: the merged model, the very rows that it was trained on
+    and its manifest; it is never overwritten, since an earlier one may be registered. Last comes ``candidate.json``,
+    the same manifest, which the stages after this one read.
 
     Raises:
         MissingInput: ``score`` has not run.
         DataError: too few responses are good enough; nothing was written.
     """
+    inputs = {table.name: run.lake.version(table) or 0 for table in (PROMPTS, RESPONSES, REWARDS)}
     turns = _window(run)
     scored = _scored(run, turns)
     rows = _best(run, scored)
@@ -46,16 +48,16 @@ def run(run: Run) -> StageReport:
     run.say(f"{len(rows)} rows of {len(turns)} turn(s), from version {champion.version} ({champion.model_version})")
     folder = run.lake.artifacts(run.turn, run.run_id)
     (folder / MANIFEST).unlink(missing_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), folder / "training_rows.parquet")
     candidate, metrics = _train(run, champion, rows, folder)
-    manifest = _manifest(run, champion, candidate, turns, folder, metrics)
+    manifest = _manifest(run, champion, candidate, turns, metrics, inputs)
+    write_json(Path(candidate.path) / "manifest.json", manifest)
     write_json(folder / MANIFEST, manifest)
     return StageReport(
         stage="update",
         rows_in=len(scored),
         rows_out=len(rows),
         tokens=int(metrics["tokens"]),
-        inputs={t.name: run.lake.version(t) or 0 for t in (PROMPTS, RESPONSES, REWARDS)},
+        inputs=inputs,
         metrics={"candidate": manifest["model_version"], "base": manifest["base"], **metrics},
     )
 
@@ -135,6 +137,7 @@ def _train(
     shutil.rmtree(part, ignore_errors=True)  # what a killed attempt left
     seed = run.turn.seed(run.flywheel.seed, "update")
     metrics = trl_trainer.raft(champion, examples, run.flywheel.update, seed=seed, folder=part, say=run.say)
+    pq.write_table(pa.Table.from_pylist(rows), part / TRAINING_ROWS)
     done = folder / f"candidate-{model_digest(part)}"
     if done.is_dir():
         shutil.rmtree(part)
@@ -148,9 +151,10 @@ def _manifest(
     champion: ModelRef,
     candidate: ModelRef,
     turns: Sequence[str],
-    folder: Path,
     metrics: dict[str, Any],
+    tables: dict[str, int],
 ) -> dict[str, Any]:
+    training_rows = Path(candidate.path) / TRAINING_ROWS
     return {
         **model_facts(candidate).as_dict(),
         "path": candidate.path,
@@ -160,6 +164,6 @@ def _manifest(
         "rows": metrics["rows"],
         "seed": metrics["seed"],
         "metrics": metrics,
-        "training_rows": str(folder / "training_rows.parquet"),
-        "lineage": lineage.facts(run.flywheel, run.lake, turns, folder / "training_rows.parquet"),
+        "training_rows": str(training_rows),
+        "lineage": lineage.facts(run.flywheel, turns, tables, training_rows),
     }

@@ -18,6 +18,7 @@ def run(run: Run) -> StageReport:
         MissingInput: ``ingest`` has not run.
         DataError: an expectation about the whole table failed, or nothing is left to train on; nothing was written.
     """
+    inputs = {QUERIES.name: run.lake.version(QUERIES) or 0}
     rows = run.lake.read(QUERIES, flywheel=run.turn.flywheel, turn=run.turn.key).to_pylist()
     if not rows:
         raise MissingInput("no queries of this turn", where=run.turn.key, mend="run ingest first")
@@ -41,7 +42,7 @@ def run(run: Run) -> StageReport:
         stage="validate",
         rows_in=len(rows),
         rows_out=len(prompts),
-        inputs={QUERIES.name: run.lake.version(QUERIES) or 0},
+        inputs=inputs,
         output_version=version,
         metrics={
             "quarantine": dict(Counter(row["reason"] for row in quarantine)),

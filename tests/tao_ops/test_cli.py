@@ -132,7 +132,7 @@ def test_a_turn_is_shown_and_listed_in_words(shop: Shop) -> None:
     shop.log()
     _until(Stage.GATE)
     said = _tao("turn", "show", *DAY).stdout
-    for words in ("shop, turn 2026-11-21T00:00Z", "generate", "exam (exact_json)", "verdict: promote"):
+    for words in ("shop, turn 2026-11-21T00:00Z", "generate", "exam (exact_json, n = 6)", "verdict: promote"):
         assert words in said, words
     listed = _tao("turn", "list", "shop").stdout
     assert "2026-11-21T00:00Z" in listed and "7/8" in listed and "promote" in listed

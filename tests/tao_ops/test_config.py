@@ -106,6 +106,7 @@ def test_a_missing_key_is_named_by_its_path(write: Write, key: str) -> None:
         ("schedule", "99 0 * * *", "not a cron expression"),
         ("timezone", "Europe/Berln", "'Europe/Berln' is not a time zone"),
         ("timezone", "", "is not a time zone"),
+        ("timezone", "Europe", "'Europe' is not a time zone"),
         ("timezone", "../etc", "is not a time zone"),
         ("update.method", "magic", "'raft'"),
         ("update.min_reward", 1.5, "less than or equal to 1"),

@@ -88,3 +88,23 @@ def test_a_runs_name_is_its_own_and_safe_in_a_path() -> None:
     assert len(names) == 50 and all(path_safe(name) == name for name in names)
     assert path_safe("2026-11-21T00:00Z") == "2026-11-21T00-00Z"
     assert path_safe("manual__2026-11-21T00:00:00+00:00/../x") == "manual__2026-11-21T00-00-00-00-00-..-x"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "timezone", "text", "start", "end"),
+    [
+        # What Airflow's cron timetables give: a time that the clocks' change repeats is its second occurrence …
+        ("0 2 * * *", "Europe/Berlin", "2026-10-24T00:00Z", "2026-10-24T00:00Z", "2026-10-25T01:00Z"),
+        ("0 2 * * *", "Europe/Berlin", "2026-10-25T01:00Z", "2026-10-25T01:00Z", "2026-10-26T01:00Z"),
+        # … and one that it leaves out moves on.
+        ("30 2 * * *", "Europe/Berlin", "2026-03-29T01:30Z", "2026-03-29T01:30Z", "2026-03-30T00:30Z"),
+        ("0 0 * * *", "America/Havana", "2026-10-31T04:00Z", "2026-10-31T04:00Z", "2026-11-01T05:00Z"),
+        ("0 * * * *", "Europe/Berlin", "2026-10-25T00:00Z", "2026-10-25T00:00Z", "2026-10-25T01:00Z"),
+    ],
+)
+def test_turns_follow_each_other_over_a_change_of_clocks(
+    schedule: str, timezone: str, text: str, start: str, end: str
+) -> None:
+    turn = _at(text, schedule, timezone)
+    assert (turn_key(turn.start), turn_key(turn.end)) == (start, end)
+    assert _last(end.replace("Z", "+00:00"), schedule, timezone) == turn

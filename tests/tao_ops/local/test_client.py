@@ -1,5 +1,6 @@
 """Airflow's REST API, answered by a stand-in."""
 
+import json
 from collections.abc import Callable
 
 import httpx
@@ -84,3 +85,26 @@ def test_a_log_is_lines_with_the_message_of_an_exception(monkeypatch: pytest.Mon
 def test_an_existing_pool_and_a_dag_that_is_not_there_are_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     client(monkeypatch, lambda request: httpx.Response(409)).ensure_pool("gpu", 1)
     assert client(monkeypatch, lambda request: httpx.Response(404)).dag("a") is None
+
+
+def test_tasks_are_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [{"task_id": f"generate {number}"} for number in range(250)]
+
+    def page(request: httpx.Request) -> httpx.Response:
+        first, most = int(request.url.params["offset"]), int(request.url.params["limit"])
+        return httpx.Response(200, json={"task_instances": every[first : first + most], "total_entries": len(every)})
+
+    assert client(monkeypatch, page).tasks("a", "b") == every
+
+
+def test_a_trigger_whose_answer_was_lost_starts_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
+    def lose_the_first_answer(request: httpx.Request) -> httpx.Response:
+        run_id = json.loads(request.content)["dag_run_id"]
+        if run_id in started:
+            return httpx.Response(409)
+        started.append(run_id)
+        raise httpx.ReadTimeout("no answer")
+
+    assert [client(monkeypatch, lose_the_first_answer).trigger("a", conf={}, note="")] == started

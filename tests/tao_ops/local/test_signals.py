@@ -29,3 +29,14 @@ def test_an_uninterrupted_block_is_done_before_the_signal_takes_effect() -> None
         done.append(False)
     assert caught.value.code == 128 + signal.SIGTERM
     assert done == [True]
+
+
+def test_a_second_signal_does_not_cut_the_clearing_up_short() -> None:
+    done = []
+    with pytest.raises(SystemExit) as caught, ended_by_signals():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(True)
+    assert caught.value.code == 128 + signal.SIGINT and done == [True]

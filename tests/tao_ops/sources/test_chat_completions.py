@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tao_ops.errors import DataError
+from tao_ops.errors import DamagedLog, DataError
+from tao_ops.privacy import redact
 from tao_ops.sources.chat_completions import BrokenLine, LoggedQuery, parse, read
 from tao_ops.tables import Reason
 
@@ -144,8 +145,18 @@ def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
 def test_a_damaged_gzip_is_named(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "2026-11-21.jsonl.gz"
     path.write_bytes(damage)
-    with pytest.raises(DataError, match=r"damaged gzip .*2026-11-21\.jsonl\.gz.* replace or remove"):
+    with pytest.raises(DamagedLog, match=r"damaged gzip .*2026-11-21\.jsonl\.gz.* let its writer finish") as caught:
         list(read(path))
+    assert caught.value.retryable  # it may still be written
+
+
+def test_the_text_of_a_broken_line_hides_no_address_in_its_escapes() -> None:
+    said = "Hi,\\n650-253-0000, +49\\u00a030\\u00a0901820 or anna\\u0040example.org"
+    line = f'{{"request_id": "r", "request": {{"messages": [{{"role": "user", "content": "{said}"}}]}}}}'
+    broken = parse(line.encode(), "file:1")
+    assert isinstance(broken, BrokenLine)
+    kept = redact(broken.text)
+    assert "<EMAIL_1>" in kept and "<PHONE_1>" in kept and "<PHONE_2>" in kept, kept
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -185,3 +185,15 @@ def test_without_a_key_no_user_is_hashed(shop: Shop) -> None:
     with pytest.raises(ConfigError, match="TAO_HASH_KEY"):
         ingest.run(replace(run, settings=replace(run.settings, hash_key=None)))
     assert set(shop.versions().values()) == {None}
+
+
+def test_two_namespaces_may_use_the_same_request_ids(shop: Shop) -> None:
+    shop.log(name="web/2026-11-21.jsonl")
+    shop.log(name="mail/2026-11-21.jsonl")
+    folders = ("web", "mail")
+    shop.change("sources", [{"path": f"${{TAO_HOME}}/logs/{n}/*.jsonl", "namespace": n} for n in folders])
+    report = ingest.run(shop.run())
+    assert report.rows_out == 24 and report.metrics["quarantine"] == {}
+    assert {(r["source"], r["request_id"]) for r in _queries(shop)} == {
+        (n, r["request_id"]) for n in folders for r in _queries(shop)
+    }

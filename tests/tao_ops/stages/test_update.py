@@ -11,7 +11,7 @@ from tao_ops.errors import DataError, EngineError, MissingInput, ModelError
 from tao_ops.files import read_json
 from tao_ops.models import model_ref
 from tao_ops.stages import generate, ingest, score, update, validate
-from tao_ops.tables import PROMPTS
+from tao_ops.tables import PROMPTS, REWARDS
 
 Shop = Any
 
@@ -28,10 +28,15 @@ def _folder(run: Any) -> Path:
     return folder
 
 
+def _candidate(run: Any) -> Path:
+    return Path(read_json(_folder(run) / "candidate.json")["path"])
+
+
 def test_the_candidate_its_rows_and_its_manifest_lie_together(shop: Shop) -> None:
     run = _scored(shop)
     report = update.run(run)
     manifest = read_json(_folder(run) / "candidate.json")
+    assert read_json(_candidate(run) / "manifest.json") == manifest
     base, candidate = model_ref(Path(run.flywheel.model)), model_ref(Path(manifest["path"]))
     assert candidate.model_version == manifest["model_version"] == report.metrics["candidate"]
     assert manifest["base"] == {"version": 0, "model_version": base.model_version}
@@ -39,7 +44,7 @@ def test_the_candidate_its_rows_and_its_manifest_lie_together(shop: Shop) -> Non
     assert manifest["lineage"]["turns"] == ["2026-11-21T00:00Z"]
     assert manifest["lineage"]["tables"]["responses"] == shop.versions()["responses"]
     assert manifest["lineage"]["config_digest"] == run.flywheel.digest
-    assert report.rows_out == manifest["rows"] == len(pq.read_table(_folder(run) / "training_rows.parquet"))
+    assert report.rows_out == manifest["rows"] == len(pq.read_table(_candidate(run) / "training_rows.parquet"))
 
 
 def test_it_trains_on_the_best_response_of_each_training_query_under_the_production_prompt(
@@ -63,7 +68,7 @@ def test_it_trains_on_the_best_response_of_each_training_query_under_the_product
         name = example.messages[1]["content"].split()[0]
         assert example.messages[0] == {"role": "system", "content": "Read the message."} and len(example.messages) == 2
         assert example.response == f'{{"customer": "{name}", "product": "rain jacket", "city": "Den Haag"}}'
-    rows = pq.read_table(_folder(run) / "training_rows.parquet").to_pylist()
+    rows = pq.read_table(_candidate(run) / "training_rows.parquet").to_pylist()
     assert {row["query_id"] for row in rows} == {row["query_id"] for row in train}
 
 
@@ -75,7 +80,7 @@ def test_running_again_makes_the_same_candidate_and_leaves_nothing_behind(shop: 
     again = update.run(run)
     assert again.metrics == first.metrics
     assert sorted(path.name for path in _folder(run).iterdir()) == before == [
-        f"candidate-{first.metrics['candidate']}", "candidate.json", "training_rows.parquet",
+        f"candidate-{first.metrics['candidate']}", "candidate.json",
     ]  # fmt: skip
 
 
@@ -98,7 +103,7 @@ def test_the_window_takes_the_turns_before_and_none_after(shop: Shop) -> None:
     shop.change("update.window", 2)
     run = shop.run(21)
     report = update.run(run)
-    rows = pq.read_table(_folder(run) / "training_rows.parquet").to_pylist()
+    rows = pq.read_table(_candidate(run) / "training_rows.parquet").to_pylist()
     # The same queries on both days: the newest turn's responses count.
     assert {row["turn"] for row in rows} == {"2026-11-21T00:00Z"} and len(rows) == report.rows_out
     manifest = read_json(_folder(run) / "candidate.json")
@@ -140,3 +145,11 @@ def test_a_folder_that_is_no_model_changes_nothing(shop: Shop) -> None:
     _scored(shop)
     (Path(shop.run().flywheel.model) / "tokenizer.json").unlink()
     _refused(shop, ModelError, r"not a model folder: no tokenizer\.json")
+
+
+def test_a_turn_with_an_unscored_shard_is_not_trained_on(shop: Shop) -> None:
+    shop.change("generate.shards", 2)
+    run = _scored(shop)
+    run.lake.delete(REWARDS, turn=run.turn, shard=1)
+    with pytest.raises(MissingInput, match="have no reward .* run generate and score for every shard"):
+        update.run(run)
