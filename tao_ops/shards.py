@@ -9,7 +9,9 @@ from tao_ops.turn import Turn
 
 
 def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> list[Prompt]:
-    """The training prompts of one shard of a turn, in a fixed order.
+    """The training prompts of one shard of a turn, in an order that their texts alone decide.
+
+    Not by ``query_id``, which depends on an installation's key: the same seed would sample otherwise elsewhere.
 
     Raises:
         MissingInput: the turn has no prompts.
@@ -18,5 +20,7 @@ def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> lis
     if not rows:
         raise MissingInput("no prompts of this turn", where=turn.key, mend="run validate first")
     shards = min(flywheel.generate.shards, len(rows))
-    train = sorted((row for row in rows if row["split"] == Split.TRAIN), key=lambda row: str(row["query_id"]))
+    train = sorted(
+        (row for row in rows if row["split"] == Split.TRAIN), key=lambda row: (row["cluster"], row["query_id"])
+    )
     return [Prompt(r["query_id"], r["task"], tuple(r["messages"])) for r in train[shard::shards]]

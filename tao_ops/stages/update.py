@@ -119,7 +119,8 @@ def _best(run: Run, scored: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "response": row["answer"],
             "reward": row["reward"],
         }
-        for _, row in sorted(best.items())
+        # By the texts, as exploration: the order shapes the training, and ids depend on an installation's key.
+        for row in sorted(best.values(), key=lambda row: (row["prompt"]["cluster"], row["query_id"]))
     ]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tao_ops import splits
 from tao_ops.errors import MissingInput
 from tao_ops.shards import shard_prompts
 from tao_ops.tables import PROMPTS
@@ -17,7 +18,13 @@ def test_each_training_prompt_is_in_exactly_one_shard(shop: Shop, shards: int) -
     run = shop.run()
     messages = [{"role": "user", "content": "hi"}]
     rows = [
-        {"query_id": f"q{i}", "task": "tickets", "messages": messages, "split": "holdout" if i % 4 == 0 else "train"}
+        {
+            "query_id": f"q{i}",
+            "task": "tickets",
+            "cluster": f"c{i}",
+            "messages": messages,
+            "split": "holdout" if i % 4 == 0 else "train",
+        }
         for i in range(10)
     ]
     run.lake.write(PROMPTS, rows, turn=run.turn, run_id="r")
@@ -32,3 +39,21 @@ def test_without_prompts_it_says_what_to_run(shop: Shop) -> None:
     run = shop.run()
     with pytest.raises(MissingInput, match="run validate first"):
         shard_prompts(run.lake, run.flywheel, run.turn, 0)
+
+
+def test_the_order_does_not_depend_on_an_installations_key(shop: Shop) -> None:
+    run, orders = shop.run(), []
+    for key in ("a", "b"):
+        rows = [
+            {
+                "query_id": splits.cluster(f"{key} {text}"),
+                "task": "tickets",
+                "cluster": splits.cluster(text),
+                "messages": [{"role": "user", "content": text}],
+                "split": "train",
+            }
+            for text in ("one", "two", "three", "four")
+        ]
+        run.lake.write(PROMPTS, rows, turn=run.turn, run_id="r")
+        orders.append([prompt.text for prompt in shard_prompts(run.lake, run.flywheel, run.turn, 0)])
+    assert orders[0] == orders[1]
