@@ -88,16 +88,49 @@ def _fit(
     scratch: Path,
     say: Progress,
 ) -> tuple[Any, dict[str, Any]]:
-    import torch
     from datasets import Dataset
     from peft import LoraConfig
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
     logging.getLogger("trl").setLevel(logging.ERROR)
     rows = [
         {"prompt": list(e.messages), "completion": [{"role": "assistant", "content": e.response}]} for e in examples
     ]
-    arguments = SFTConfig(
+    lora = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=_arguments(config, seed, scratch),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=lora,
+    )
+    trainer.callback_handler.callbacks = [
+        c for c in trainer.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
+    ]
+    trainer.add_callback(_progress(say))
+    result = trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    tokens = next((e["num_tokens"] for e in reversed(trainer.state.log_history) if "num_tokens" in e), 0)
+    return trainer.model, {
+        "loss": float(result.training_loss),
+        "loss_first": float(losses[0]),
+        "loss_last": float(losses[-1]),
+        "steps": int(result.global_step),
+        "tokens": int(tokens),
+    }
+
+
+def _arguments(config: UpdateConfig, seed: int, scratch: Path) -> Any:
+    import torch
+    from trl import SFTConfig
+
+    return SFTConfig(
         output_dir=str(scratch),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
@@ -117,30 +150,6 @@ def _fit(
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    trainer = SFTTrainer(
-        model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, peft_config=lora
-    )
-    trainer.callback_handler.callbacks = [
-        c for c in trainer.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
-    ]
-    trainer.add_callback(_progress(say))
-    result = trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    tokens = next((e["num_tokens"] for e in reversed(trainer.state.log_history) if "num_tokens" in e), 0)
-    return trainer.model, {
-        "loss": float(result.training_loss),
-        "loss_first": float(losses[0]),
-        "loss_last": float(losses[-1]),
-        "steps": int(result.global_step),
-        "tokens": int(tokens),
-    }
 
 
 def _progress(say: Progress) -> Any:

@@ -110,7 +110,6 @@ def test_stop_from_another_thread_ends_it_and_twice_is_harmless() -> None:
     process.stop()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
 def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys; from tao_ops.launch.process import Process\n"
