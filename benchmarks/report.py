@@ -37,9 +37,11 @@ def median(values: Sequence[float]) -> float:
 def write(name: str, rows: Sequence[Row], repeats: int) -> None:
     """Print the table and write ``results/<name>.json``."""
     machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, {repeats} repeat(s)"
-    table = Table("figure", "unit", "ours", "peer", "peer is", "ratio", "goal", "met", title=f"{name}: {machine}")
+    peers = ", ".join(dict.fromkeys(row.peer_name for row in rows))
+    table = Table("figure", "unit", "ours", "peer", "ratio", "goal", "met", title=f"{name}: {machine}; peer: {peers}")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in asdict(row).values()))
+        shown = (row.figure, row.unit, row.ours, row.peer, row.ratio, row.goal, row.met)
+        table.add_row(*("" if value is None else str(value) for value in shown))
     Console().print(table)
     RESULTS.mkdir(exist_ok=True)
     told = {"name": name, "machine": machine, "rows": [asdict(row) for row in rows]}
