@@ -36,9 +36,8 @@ def empty_home(home: Path) -> dict[str, str]:
     """
     with socket.create_server((HOST, 0)) as free:
         number = free.getsockname()[1]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TAO_")}
-    bench = {name: value for name, value in os.environ.items() if name == "TAO_PYTHON"}
-    return kept | bench | {"TAO_HOME": str(home), "TAO_PORT": str(number), "TAO_CACHE": str(Settings.from_env().cache)}
+    kept = {n: value for n, value in os.environ.items() if n == "TAO_PYTHON" or not n.startswith("TAO_")}
+    return kept | {"TAO_HOME": str(home), "TAO_PORT": str(number), "TAO_CACHE": str(Settings.from_env().cache)}
 
 
 def airflow_home(home: Path) -> Path:

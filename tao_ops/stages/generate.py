@@ -25,7 +25,10 @@ def run(run: Run) -> StageReport:
     prompts = shard_prompts(run.lake, run.flywheel, run.turn, run.shard)
     champion = champions.champion(run.flywheel, run.database_url, run.settings, run.say)
     seed = run.turn.seed(run.flywheel.seed, "generate", str(run.shard))
-    asked = [ask for prompt in prompts for ask in _asks(run, prompt)]
+    # The order of examples is the same in all shards of a turn, so that shards don't change what is sampled.
+    order = run.turn.seed(run.flywheel.seed, "strategies")
+    built = {task: strategies.build(run.flywheel, task, seed=order) for task in run.flywheel.tasks}
+    asked = [ask for prompt in prompts for ask in _asks(run, prompt, built[prompt.task])]
     run.say(f"{len(prompts)} prompts, {sum(a.sampling.samples for a in asked)} samples, model {champion.model_version}")
     rows: list[dict[str, Any]] = []
     if asked:
@@ -56,10 +59,8 @@ class _Asked:
         self.prompt, self.strategy, self.messages, self.sampling = prompt, strategy, messages, sampling
 
 
-def _asks(run: Run, prompt: Prompt) -> list[_Asked]:
+def _asks(run: Run, prompt: Prompt, built: dict[str, Strategy]) -> list[_Asked]:
     task = run.flywheel.tasks[prompt.task]
-    # The order of examples is the same in all shards of a turn, so that shards don't change what is sampled.
-    built = strategies.build(run.flywheel, prompt.task, seed=run.turn.seed(run.flywheel.seed, "strategies"))
     return [
         _Asked(
             prompt,
