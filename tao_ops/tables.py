@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes; kept in each table's metadata."""
 
 _UTC = pa.timestamp("us", tz="UTC")
@@ -39,23 +39,33 @@ class Reason(StrEnum):
     """Why a row is in quarantine."""
 
     NOT_TEXT = "not_text"
-    """The line is not UTF-8."""
+    """The line is not UTF-8, or holds what no text holds: half a character, a NUL."""
     NOT_JSON = "not_json"
-    """The line is not a JSON object."""
+    """The line is not a JSON object, or is nested too deep."""
+    TOO_LONG = "too_long"
+    """The line or row is longer than any conversation."""
+    DAMAGED_FILE = "damaged_file"
+    """A compressed file is damaged, cut, or swells beyond measure; what came before that place was taken."""
+    WRONG_SHAPE = "wrong_shape"
+    """A record is not of its format: a key is missing, or holds another kind of value."""
     NO_TIME = "no_time"
     """The line has no time, or one without a zone."""
-    NO_REQUEST_ID = "no_request_id"
-    """The line has no request id."""
+    IN_THE_FUTURE = "in_the_future"
+    """The line's time had not come yet when it was read."""
     NO_MESSAGES = "no_messages"
     """The line has no user message that is text."""
+    NON_TEXT_CONTENT = "non_text_content"
+    """A message holds an image, audio, a file or a tool call, and the source says ``non_text: quarantine``."""
     UNKNOWN_TASK = "unknown_task"
     """The line names a task that the flywheel does not have."""
-    REPEATED_REQUEST = "repeated_request"
-    """The same request id came before in the same namespace."""
+    REUSED_REQUEST_ID = "reused_request_id"
+    """The same request id came before in the same namespace, with another conversation."""
     EXPECTATION = "expectation"
     """A row expectation failed; the excerpt begins with its name."""
     BENCHMARK_ITEM = "benchmark_item"
-    """The message is an item of a benchmark."""
+    """The message is an item of a benchmark, or nearly one."""
+    HOLDOUT_MATCH = "holdout_match"
+    """The message is near the holdout and near training prompts at once: it would join what must stay apart."""
 
 
 QUERIES = _table(
@@ -85,6 +95,7 @@ QUARANTINE = _table(
         "position": pa.string(),
         "reason": pa.string(),
         "excerpt": pa.string(),
+        "user_hash": pa.string(),
     },
     ("stage",),
 )
@@ -100,6 +111,18 @@ PROMPTS = _table(
         "split": pa.string(),
     },
 )
+CLUSTERS = _table(
+    "clusters",
+    ("task", "query_id"),
+    {
+        "task": pa.string(),
+        "query_id": pa.string(),
+        "cluster": pa.string(),
+        "split": pa.string(),
+        "signature": pa.binary(),
+    },
+)
+"""Every text that ever was a prompt, by the turn that saw it first: which cluster and split it is in, for ever."""
 RESPONSES = _table(
     "responses",
     ("response_id",),
@@ -170,4 +193,4 @@ TURNS = _table(
     ("stage", "shard"),
 )
 
-TABLES = {t.name: t for t in (QUERIES, QUARANTINE, PROMPTS, RESPONSES, REWARDS, EVALUATIONS, TURNS)}
+TABLES = {t.name: t for t in (QUERIES, QUARANTINE, PROMPTS, CLUSTERS, RESPONSES, REWARDS, EVALUATIONS, TURNS)}

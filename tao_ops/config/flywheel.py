@@ -5,168 +5,33 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from croniter import croniter
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from tao_ops.config.base import Strict
+from tao_ops.config.sources import SourceConfig
+from tao_ops.config.stages import (
+    EvaluateConfig,
+    GateConfig,
+    GenerateConfig,
+    IngestConfig,
+    RetentionConfig,
+    UpdateConfig,
+    ValidateConfig,
+)
+from tao_ops.config.tasks import TaskConfig
 from tao_ops.errors import ConfigError
 from tao_ops.settings import Settings
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class SourceConfig(_Strict):
-    """Where query logs come from."""
-
-    format: Literal["chat_completions"] = "chat_completions"
-    path: str
-    """A glob of files; ``${NAME}`` is replaced by the environment's value."""
-    namespace: str = "default"
-    """Sources that share a namespace share their request ids."""
-
-
-class StrategyConfig(_Strict):
-    """One way to explore."""
-
-    name: Literal["plain", "demonstrations"]
-    samples: int = Field(ge=1, le=1024)
-    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
-    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
-    file: str | None = None
-    """Worked examples, JSON lines of ``messages`` (``demonstrations``)."""
-
-    @model_validator(mode="after")
-    def _needs(self) -> Self:
-        if (self.name == "demonstrations") != (self.file is not None):
-            raise ValueError("'demonstrations' needs a 'file' of worked examples, and no other strategy takes one")
-        return self
-
-
-class StrictJsonConfig(_Strict):
-    """The response is one JSON object with exactly these keys, each a text that is not blank."""
-
-    name: Literal["strict_json"]
-    keys: tuple[str, ...] = Field(min_length=1)
-
-
-class GroundingConfig(_Strict):
-    """Each value is a maximal span of the user's message; values are distinct."""
-
-    name: Literal["grounding"]
-    keys: tuple[str, ...] = Field(min_length=1)
-
-
-class ConsensusConfig(_Strict):
-    """Agreement among the candidates of a query on the same answer."""
-
-    name: Literal["consensus"]
-    votes: int = Field(default=2, ge=1)
-    """Fewer votes than this for an answer count as none."""
-
-
-ScorerConfig = Annotated[StrictJsonConfig | GroundingConfig | ConsensusConfig, Field(discriminator="name")]
-
-
-class BenchmarkConfig(_Strict):
-    """A fixed set of items with references, used by the gate and never for training."""
-
-    name: str
-    path: str
-    """A folder with ``items.jsonl``, below ``include/``."""
-    metric: Literal["exact_json"] = "exact_json"
-    primary: bool = False
-
-
-class TaskConfig(_Strict):
-    """One kind of query: its prompt, how to explore, how to score, how to judge."""
-
-    prompt: str
-    """The production prompt's file, below ``include/``."""
-    expectations: str
-    """The Great Expectations suite's file, below ``include/``."""
-    strategies: tuple[StrategyConfig, ...] = Field(min_length=1)
-    scorers: tuple[ScorerConfig, ...] = Field(min_length=1)
-    benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
-    max_tokens: int = Field(default=64, ge=1, le=32768)
-    """Longest response, in tokens, in exploration and in evaluation alike."""
-
-    @model_validator(mode="after")
-    def _different_names(self) -> Self:
-        for what, named in (("strategies", self.strategies), ("scorers", self.scorers)):
-            names = [one.name for one in named]
-            if len(set(names)) != len(names):
-                raise ValueError(f"'{what}' of a task need different names")
-        return self
-
-
-class ValidateConfig(_Strict):
-    """How queries become prompts."""
-
-    holdout: Share = 0.1
-    """Share of the queries that are kept away from training for ever."""
-
-
-class GenerateConfig(_Strict):
-    """How responses are sampled."""
-
-    shards: int = Field(default=1, ge=1, le=512)
-    """Parts of a turn that run side by side: as many as there are workers."""
-
-
-class Method(StrEnum):
-    """How the update learns from scored responses."""
-
-    RAFT = "raft"
-    """Fine-tune on the best of n responses (reward-ranked fine-tuning, arXiv 2304.06767)."""
-
-
-class UpdateConfig(_Strict):
-    """How the candidate is trained."""
-
-    method: Method = Method.RAFT
-    window: int = Field(default=1, ge=1)
-    """Turns whose responses are trained on, this one among them."""
-    min_reward: Share = 0.5
-    """A best response below this is not trained on."""
-    min_rows: int = Field(default=8, ge=1)
-    """Fewer rows than this fail the stage."""
-    epochs: int = Field(default=3, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    lora_rank: int = Field(default=16, ge=1)
-    lora_alpha: int = Field(default=32, ge=1)
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of training; the merged model is always kept in the champion's own."""
-
-
-class EvaluateConfig(_Strict):
-    """How models are compared."""
-
-    control: str | None = "demonstrations"
-    """A strategy whose prompt, around the champion, is shown beside the candidate."""
-
-
-class GateConfig(_Strict):
-    """What a promotion needs."""
-
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    margin: Share = 0.0
-    """The primary benchmark must rise by more than this."""
-    tolerance: Share = 0.02
-    """No other benchmark may fall by more than this."""
-
-
-class Flywheel(_Strict):
+class Flywheel(Strict):
     """One YAML file of ``include/flywheels/``."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
@@ -178,11 +43,13 @@ class Flywheel(_Strict):
     timezone: str = "UTC"
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     tasks: dict[str, TaskConfig] = Field(min_length=1)
+    ingest: IngestConfig = IngestConfig()
     validate_: ValidateConfig = Field(default=ValidateConfig(), alias="validate")
     generate: GenerateConfig = GenerateConfig()
     update: UpdateConfig = UpdateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     _include: Path = PrivateAttr()
 
@@ -216,6 +83,14 @@ class Flywheel(_Strict):
         for name, task in self.tasks.items():
             if self.evaluate.control not in (None, *(s.name for s in task.strategies)):
                 raise ValueError(f"evaluate.control {self.evaluate.control!r} is no strategy of task {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _known_tasks(self) -> Self:
+        for i, source in enumerate(self.sources):
+            for rule in source.tasks:
+                if rule.task not in self.tasks:
+                    raise ValueError(f"sources.{i}.tasks names {rule.task!r}, which is no task of this flywheel")
         return self
 
     def file(self, relative: str) -> Path:

@@ -1,0 +1,112 @@
+"""A task of a flywheel: its prompt, how to explore, how to score, how to judge, what to keep private."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tao_ops.config.base import Share, Strict
+
+
+class StrategyConfig(Strict):
+    """One way to explore."""
+
+    name: Literal["plain", "demonstrations"]
+    samples: int = Field(ge=1, le=1024)
+    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
+    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
+    file: str | None = None
+    """Worked examples, JSON lines of ``messages`` (``demonstrations``)."""
+
+    @model_validator(mode="after")
+    def _needs(self) -> Self:
+        if (self.name == "demonstrations") != (self.file is not None):
+            raise ValueError("'demonstrations' needs a 'file' of worked examples, and no other strategy takes one")
+        return self
+
+
+class StrictJsonConfig(Strict):
+    """The response is one JSON object with exactly these keys, each a text that is not blank."""
+
+    name: Literal["strict_json"]
+    keys: tuple[str, ...] = Field(min_length=1)
+
+
+class GroundingConfig(Strict):
+    """Each value is a maximal span of the user's message; values are distinct."""
+
+    name: Literal["grounding"]
+    keys: tuple[str, ...] = Field(min_length=1)
+
+
+class ConsensusConfig(Strict):
+    """Agreement among the candidates of a query on the same answer."""
+
+    name: Literal["consensus"]
+    votes: int = Field(default=2, ge=1)
+    """Fewer votes than this for an answer count as none."""
+
+
+ScorerConfig = Annotated[StrictJsonConfig | GroundingConfig | ConsensusConfig, Field(discriminator="name")]
+
+
+class BenchmarkConfig(Strict):
+    """A fixed set of items with references, used by the gate and never for training."""
+
+    name: str
+    path: str
+    """A folder with ``items.jsonl``, below ``include/``."""
+    metric: Literal["exact_json"] = "exact_json"
+    primary: bool = False
+
+
+class PersonalKind(StrEnum):
+    """What redaction looks for."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    CARD = "card"
+    """Payment cards whose digits pass Luhn's check."""
+    IBAN = "iban"
+    IP = "ip"
+    """Addresses of the Internet protocol, version 4 and 6."""
+    SECRET = "secret"
+    """Keys and tokens of known forms, and passwords that are named as such."""
+
+
+class PrivacyConfig(Strict):
+    """What is taken out of messages before they are written."""
+
+    kinds: tuple[PersonalKind, ...] = tuple(PersonalKind)
+    """None of them only where the logs come redacted already."""
+    allow: tuple[str, ...] = ()
+    """Values that stay, such as the shop's own address: compared without case."""
+    regions: tuple[str, ...] = ("US",)
+    """Countries whose national telephone numbers are found too; international ones always are."""
+    names: bool = True
+    """Names of persons, where a language model that finds them is installed."""
+
+
+class TaskConfig(Strict):
+    """One kind of query: its prompt, how to explore, how to score, how to judge."""
+
+    prompt: str
+    """The production prompt's file, below ``include/``."""
+    expectations: str
+    """The Great Expectations suite's file, below ``include/``."""
+    strategies: tuple[StrategyConfig, ...] = Field(min_length=1)
+    scorers: tuple[ScorerConfig, ...] = Field(min_length=1)
+    benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
+    privacy: PrivacyConfig = PrivacyConfig()
+    near_duplicates: Share = 0.9
+    """Queries at least this similar (Jaccard similarity of their shingles) are one prompt; 1 merges equal ones only."""
+    max_tokens: int = Field(default=64, ge=1, le=32768)
+    """Longest response, in tokens, in exploration and in evaluation alike."""
+
+    @model_validator(mode="after")
+    def _different_names(self) -> Self:
+        for what, named in (("strategies", self.strategies), ("scorers", self.scorers)):
+            names = [one.name for one in named]
+            if len(set(names)) != len(names):
+                raise ValueError(f"'{what}' of a task need different names")
+        return self
