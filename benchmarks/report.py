@@ -27,6 +27,8 @@ class Row:
     ratio: float | None
     goal: str | None = None
     met: bool | None = None
+    spread: str | None = None
+    """Smallest and largest ratio of the repeats."""
 
 
 def median(values: Sequence[float]) -> float:
@@ -34,13 +36,20 @@ def median(values: Sequence[float]) -> float:
     return round(statistics.median(values), 3)
 
 
+def spread(values: Sequence[float]) -> str:
+    """The smallest and the largest value."""
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
 def write(name: str, rows: Sequence[Row], repeats: int) -> None:
     """Print the table and write ``results/<name>.json``."""
     machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, {repeats} repeat(s)"
     peers = ", ".join(dict.fromkeys(row.peer_name for row in rows))
-    table = Table("figure", "unit", "ours", "peer", "ratio", "goal", "met", title=f"{name}: {machine}; peer: {peers}")
+    table = Table(
+        "figure", "unit", "ours", "peer", "ratio", "spread", "goal", "met", title=f"{name}: {machine}; peer: {peers}"
+    )
     for row in rows:
-        shown = (row.figure, row.unit, row.ours, row.peer, row.ratio, row.goal, row.met)
+        shown = (row.figure, row.unit, row.ours, row.peer, row.ratio, row.spread, row.goal, row.met)
         table.add_row(*("" if value is None else str(value) for value in shown))
     Console().print(table)
     RESULTS.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
+from tao_airflow import data_docs
 from tao_airflow.timetable import FlywheelTimetable
 
 
@@ -11,3 +12,5 @@ class TaoPlugin(AirflowPlugin):
 
     name = "tao"
     timetables: ClassVar = [FlywheelTimetable]
+    fastapi_apps: ClassVar = [{"app": data_docs.app, "url_prefix": data_docs.PREFIX, "name": "Data Docs"}]
+    operator_extra_links: ClassVar = [data_docs.DataDocsLink()]

@@ -1,11 +1,10 @@
 """``tao``: the command line. Each stage is a command; so is a whole turn."""
 
-import errno
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -15,22 +14,19 @@ from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from tao_ops import telemetry
+from tao_ops.cli_errors import EXIT_ERROR, EXIT_RETRY, readable_errors
 from tao_ops.config import Flywheel, flywheel_names, load_flywheel
 from tao_ops.database import database
-from tao_ops.errors import TaoError
+from tao_ops.errors import ConfigError
 from tao_ops.lake import Lake, open_lake
+from tao_ops.lake_cli import app as lake_app
+from tao_ops.lake_cli import erase_command
 from tao_ops.local.cli import app as local_app
 from tao_ops.settings import Settings
 from tao_ops.stages import Run, Stage
 from tao_ops.turn import Turn, last_complete_turn, new_run_id, parse_instant, turn_at
 
-EXIT_ERROR = 1
 EXIT_NOT_PROMOTED = 3
-EXIT_RETRY = 75
-"""EX_TEMPFAIL of sysexits.h: the same command may succeed later."""
-
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of the operating system that say all: a full or read-only disk, a missing permission."""
 
 Name = Annotated[str, typer.Argument(help="The flywheel: a file of include/flywheels/, without .yaml.")]
 When = Annotated[
@@ -68,27 +64,13 @@ app.add_typer(turn_app, name="turn")
 app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 app.add_typer(local_app, name="local")
+app.add_typer(lake_app, name="lake")
+app.command("erase")(erase_command)
 
 
 def say(line: str) -> None:
     """One line of the log, at once."""
     print(line, flush=True)
-
-
-@contextmanager
-def _readable_errors(retry: int = EXIT_ERROR) -> Iterator[None]:
-    """An error that was raised on purpose ends as one line on standard error; ``retry`` is the exit of those that
-    may be gone the next time."""
-    try:
-        yield
-    except TaoError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        raise typer.Exit(retry if error.retryable else EXIT_ERROR) from None
-    except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
-            raise
-        print(f"error: {error.strerror} [{error.filename}] — mend it and run this again", file=sys.stderr, flush=True)
-        raise typer.Exit(retry) from None
 
 
 def _turn(flywheel: Flywheel, when: str | None) -> Turn:
@@ -117,7 +99,7 @@ def _stage(stage: Stage, name: str, when: str | None, run_id: str | None, report
     from tao_ops import runner
     from tao_ops.files import write_json
 
-    with _readable_errors(EXIT_RETRY), _run(name, when, run_id, new=stage is Stage.INGEST, **how) as run:
+    with readable_errors(EXIT_RETRY), _run(name, when, run_id, new=stage is Stage.INGEST, **how) as run:
         done = runner.execute(stage, run)
         if report is not None:
             write_json(report, done.as_dict())
@@ -162,7 +144,7 @@ def turn_run(name: Name, turn: When = None, run_id: RunId = None) -> None:
     from tao_ops import turns
     from tao_ops.launch.turn import run_turn
 
-    with _readable_errors(), _run(name, turn, run_id, new=True) as run:
+    with readable_errors(), _run(name, turn, run_id, new=True) as run:
         signal.signal(signal.SIGTERM, _interrupt)
         run_turn(run)
         shown = turns.show(run.lake, run.turn)
@@ -180,7 +162,7 @@ def turn_list(name: Name, as_json: AsJson = False) -> None:
     """The turns there were, oldest first."""
     from tao_ops import turns
 
-    with _readable_errors():
+    with readable_errors():
         settings = Settings.from_env()
         load_flywheel(name, settings)
         found = turns.list_turns(Lake(settings.lake), name)
@@ -202,7 +184,7 @@ def turn_show(name: Name, turn: When = None, as_json: AsJson = False) -> None:
     """What one turn did: stages, scores, verdict, release."""
     from tao_ops import turns
 
-    with _readable_errors():
+    with readable_errors():
         settings = Settings.from_env()
         which = _turn(load_flywheel(name, settings), turn)
         shown = turns.show(Lake(settings.lake), which)
@@ -219,7 +201,7 @@ def turn_release(name: Name, run_id: Annotated[str, typer.Option("--run-id")], t
     """Give a failed run's hold on its turn back, so that another run may begin at once."""
     from tao_ops import lease
 
-    with _readable_errors():
+    with readable_errors():
         settings = Settings.from_env()
         which = _turn(load_flywheel(name, settings), turn)
         with database(settings) as url:
@@ -237,12 +219,14 @@ def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; 
     """Read a flywheel's YAML and every file that it names; say what is wrong, or that nothing is."""
     from tao_ops import expectations
     from tao_ops.benchmarks.item_set import load_item_set
+    from tao_ops.maintenance import check_retention
     from tao_ops.models import check_model_folder
     from tao_ops.strategies import build
 
-    with _readable_errors():
+    with readable_errors():
         for one in [name] if name else flywheel_names():
             flywheel = load_flywheel(one)
+            check_retention(flywheel, datetime.now(UTC))
             if flywheel.model != "embedded":
                 check_model_folder(Path(flywheel.model).expanduser())
             for task_name, task in flywheel.tasks.items():
@@ -253,12 +237,24 @@ def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; 
             say(f"{one}: all right (digest {flywheel.digest[:12]})")
 
 
+@config_app.command("prompt-hash")
+def config_prompt_hash(file: Annotated[Path, typer.Argument(help="A file with a system prompt.")]) -> None:
+    """The hash of a system prompt, for the rules of a source (sources.tasks.system_prompt)."""
+    from tao_ops.routing import prompt_hash
+
+    with readable_errors():
+        try:
+            print(prompt_hash(file.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the prompt cannot be read: {error}", where=file, mend="save it as UTF-8") from None
+
+
 @model_app.command("prepare")
 def model_prepare() -> None:
     """Convert the embedded model once, into the cache; prints its folder."""
     from tao_ops.backends import embedded_model
 
-    with _readable_errors():
+    with readable_errors():
         say(str(embedded_model.prepare(Settings.from_env().cache, say)))
 
 
@@ -267,7 +263,7 @@ def doctor() -> None:
     """What this machine has and what it lacks for a turn."""
     from tao_ops.doctor import examine
 
-    with _readable_errors():
+    with readable_errors():
         findings = examine(Settings.from_env())
     table = Table("", "what", "found", "mend", box=None, pad_edge=False)
     for finding in findings:

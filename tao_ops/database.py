@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,9 +125,17 @@ def ensure_schema(connection: "psycopg.Connection[dict[str, Any]]", statements: 
 
 @contextmanager
 def advisory_lock(
-    connection: "psycopg.Connection[dict[str, Any]]", name: str, *, seconds: float = 60.0
+    connection: "psycopg.Connection[dict[str, Any]]",
+    name: str,
+    *,
+    seconds: float = 60.0,
+    waiting: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Hold the lock ``name`` of the connection's database; it goes with the connection if the process dies.
+
+    Args:
+        seconds: how long to wait for another holder.
+        waiting: called once, when a wait begins.
 
     Raises:
         RegistryError: another session held it for ``seconds``.
@@ -136,6 +144,9 @@ def advisory_lock(
 
     key, deadline = [lock_key(name)], time.monotonic() + seconds
     while not connection.execute("select pg_try_advisory_lock(%s) as held", key).fetchone()["held"]:  # type: ignore[index]
+        if waiting is not None:
+            waiting()
+            waiting = None
         if time.monotonic() > deadline:
             raise RegistryError(f"waited {seconds:.0f} s for the lock {name!r}", mend="see who holds it and try again")
         time.sleep(0.05)
@@ -145,6 +156,11 @@ def advisory_lock(
         # A broken connection has dropped the lock already, and its error would hide the one under way.
         with suppress(psycopg.OperationalError):
             connection.execute("select pg_advisory_unlock(%s)", key)
+
+
+def front_door(flywheel: str) -> str:
+    """The name of the lock under which a flywheel's queries and prompts are taken, and a person's are erased."""
+    return f"front door {flywheel}"
 
 
 def lock_key(name: str) -> int:

@@ -22,8 +22,8 @@ class DataError(TaoError):
     """The data of a turn cannot be used: nothing came in, or nothing is left."""
 
 
-class DamagedLog(DataError):
-    """A query log is damaged, or still being written."""
+class SourceUnreachable(DataError):
+    """A place of query logs does not answer, or what it holds changed while it was read."""
 
     retryable = True
 

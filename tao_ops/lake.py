@@ -2,20 +2,25 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from tao_ops.errors import LakeError
+from tao_ops.lake_files import write_file
 from tao_ops.tables import SCHEMA_VERSION, Table
 from tao_ops.turn import Turn, path_safe
 
 COMMIT_ATTEMPTS = 8
-_DESCRIPTION = f"schema_version={SCHEMA_VERSION}"
+DESCRIPTION = f"schema_version={SCHEMA_VERSION}"
+PROPERTIES = {"delta.dataSkippingNumIndexedCols": "0"}
+"""The log keeps no smallest and largest values of columns: they would be users' texts, and outlive the rows."""
+
+_Done = TypeVar("_Done")
 
 
 class Lake:
@@ -65,14 +70,52 @@ class Lake:
             LakeError: two rows share the table's key, or the commit kept conflicting; nothing was written.
         """
         fixed = {"flywheel": turn.flywheel, "turn": turn.key, "run_id": run_id, **partition}
-        if missing := set(table.partition) - set(fixed):
-            raise ValueError(f"{table.name} is replaced by {table.partition}: {missing} not given")
         data = pa.Table.from_pylist([{**row, **fixed} for row in rows], schema=table.schema)
         _refuse_repeats(table, data)
-        self._commit(table, lambda: self._replace(table, data, {name: fixed[name] for name in table.partition}))
-        version = self.version(table)
-        assert version is not None
-        return version
+        return self.write_stream(table, iter(data.to_batches()), turn=turn, run_id=run_id, **partition)
+
+    def scan(self, table: Table, columns: list[str], condition: str) -> Iterator[pa.RecordBatch]:
+        """Rows for which an SQL condition holds, batch by batch, so that memory does not grow with them."""
+        opened = self._open(table)
+        if opened is None:
+            return
+        chosen = ", ".join(f'"{name}"' for name in columns)
+        schema = pa.schema([table.schema.field(name) for name in columns])
+        try:
+            found = QueryBuilder().register("rows", opened).execute(f"select {chosen} from rows where {condition}")
+            for batch in pa.RecordBatchReader.from_stream(found):
+                yield from pa.table(batch).cast(schema).to_batches()
+        except Exception as error:  # the engine raises nothing narrower
+            raise LakeError(f"cannot read: {error}", where=self.uri(table)) from error
+
+    def write_stream(
+        self, table: Table, batches: Iterator[pa.RecordBatch], *, turn: Turn, run_id: str, **partition: Any
+    ) -> int:
+        """Replace one partition's rows by those of a stream in one commit; returns the table's newest version after it.
+
+        The stream's batches may lack ``flywheel``, ``turn``, ``run_id`` and the partition's columns. Nobody checks the
+        table's key: who makes the stream does.
+
+        Raises:
+            LakeError: the commit kept conflicting; nothing was written.
+        """
+        fixed = {"flywheel": turn.flywheel, "turn": turn.key, "run_id": run_id, **partition}
+        if missing := set(table.partition) - set(fixed):
+            raise ValueError(f"{table.name} is replaced by {table.partition}: {missing} not given")
+        self._create(table)
+        file = write_file(self.uri(table), table, (_completed(b, table.schema, fixed) for b in batches), fixed)
+        chosen: Any = [(name, "=", str(fixed[name])) for name in table.partition]
+
+        def commit() -> int:
+            opened = DeltaTable(self.uri(table))
+            opened.create_write_transaction(
+                [file] if file else [], "overwrite", table.schema, list(table.partition), chosen
+            )
+            opened.update_incremental()
+            return int(opened.version())
+
+        # Where this fails for good the file stays, unnamed, until maintenance: that it was not committed is never sure.
+        return self._commit(table, commit)
 
     def delete(self, table: Table, *, turn: Turn, **where: Any) -> None:
         """Remove this turn's rows whose columns have one of the given values."""
@@ -84,6 +127,48 @@ class Lake:
                 opened.delete(predicate)
 
         self._commit(table, delete)
+
+    def append(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows to a table of no turn, in one commit."""
+        data = pa.Table.from_pylist(list(rows), schema=table.schema)
+
+        def append() -> None:
+            self._create(table)
+            write_deltalake(self.uri(table), data, mode="append")
+
+        self._commit(table, append)
+
+    def count(self, table: Table, *, except_turns: Collection[str] = (), **where: Any) -> int:
+        """Rows of all turns, but for the given ones, whose columns have one of the given values."""
+        opened = self._open(table)
+        if opened is None:
+            return 0
+        query = f"select count(*) as n from rows where {_predicate(where, except_turns)}"
+        try:
+            found = pa.table(QueryBuilder().register("rows", opened).execute(query).read_all())
+        except Exception as error:  # the engine raises nothing narrower
+            raise LakeError(f"cannot read: {error}", where=self.uri(table)) from error
+        return int(found.column("n")[0].as_py())
+
+    def remove(self, table: Table, *, except_turns: Collection[str] = (), **where: Any) -> int:
+        """Remove the rows that :meth:`count` counts, in one commit; returns how many there were."""
+        found = self.count(table, except_turns=except_turns, **where)
+        if found:
+            self.change(table, lambda opened: opened.delete(_predicate(where, except_turns)))
+        return found
+
+    def update(self, table: Table, values: Mapping[str, str], **where: Any) -> None:
+        """Set columns to SQL expressions where columns have one of the given values, in one commit."""
+        self.change(table, lambda opened: opened.update(dict(values), predicate=_predicate(where)))
+
+    def change(self, table: Table, act: Callable[[DeltaTable], _Done]) -> _Done | None:
+        """What ``act`` does with the newest version, again where its commit conflicts; None where no table is."""
+
+        def once() -> _Done | None:
+            opened = self._open(table)
+            return None if opened is None else act(opened)
+
+        return self._commit(table, once)
 
     def artifacts(self, turn: Turn, run_id: str) -> Path:
         """The folder of a run's big files, made where it is missing."""
@@ -100,26 +185,27 @@ class Lake:
             return None
         except DeltaError as error:
             raise LakeError(f"cannot read: {error}", where=self.uri(table)) from error
-        if opened.metadata().description != _DESCRIPTION:
+        if opened.metadata().description != DESCRIPTION:
+            found = schema_version(opened, self.uri(table))
             raise LakeError(
-                f"the table has {opened.metadata().description or 'no schema version'}, not {_DESCRIPTION}",
+                f"the table has schema_version={found}, older than {DESCRIPTION}",
                 where=self.uri(table),
-                mend="use the release that made it, or another TAO_LAKE",
+                mend="run: tao lake migrate",
             )
         return opened
 
-    def _replace(self, table: Table, data: pa.Table, partition: Mapping[str, Any]) -> None:
+    def _create(self, table: Table) -> None:
         if self._open(table) is None:
             DeltaTable.create(
                 self.uri(table),
-                data.schema,
+                table.schema,
                 mode="ignore",
                 partition_by=list(table.partition),
-                description=_DESCRIPTION,
+                description=DESCRIPTION,
+                configuration=PROPERTIES,
             )
-        write_deltalake(self.uri(table), data, mode="overwrite", predicate=_predicate(partition))
 
-    def _commit(self, table: Table, change: Callable[[], None]) -> None:
+    def _commit(self, table: Table, change: Callable[[], _Done]) -> _Done:
         """Make one commit; one that conflicts with another's is tried again, a bounded number of times."""
         for attempt in range(COMMIT_ATTEMPTS):
             try:
@@ -140,13 +226,45 @@ def open_lake(root: str) -> Lake:
     return Lake(root)
 
 
+def schema_version(opened: DeltaTable, uri: str) -> int:
+    """The schema version that a table was written with.
+
+    Raises:
+        LakeError: it is newer than this release, or the table is no flywheel's.
+    """
+    description = opened.metadata().description or ""
+    number = description.removeprefix("schema_version=")
+    if number == description or not number.isdigit():
+        raise LakeError("the table has no schema version: no flywheel made it", where=uri, mend="use another TAO_LAKE")
+    if int(number) > SCHEMA_VERSION:
+        raise LakeError(
+            f"the table has {description}, newer than this release's {DESCRIPTION}",
+            where=uri,
+            mend="use the release that made it, or another TAO_LAKE",
+        )
+    return int(number)
+
+
+def _completed(batch: pa.RecordBatch, schema: pa.Schema, fixed: Mapping[str, Any]) -> pa.RecordBatch:
+    columns = [
+        pa.repeat(pa.scalar(fixed[field.name], field.type), len(batch))
+        if field.name in fixed
+        else batch.column(field.name)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
 def _literal(value: Any) -> str:
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
-def _predicate(where: Mapping[str, Any]) -> str:
-    parts = []
+def _predicate(where: Mapping[str, Any], except_turns: Collection[str] = ()) -> str:
+    parts = [f'"turn" NOT IN ({", ".join(map(_literal, sorted(except_turns)))})'] if except_turns else []
     for column, value in where.items():
+        if value is None:
+            parts.append(f'"{column}" IS NULL')
+            continue
         any_of = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
         among = ", ".join(_literal(one) for one in any_of)
         parts.append(f'"{column}" IN ({among})' if among else "false")

@@ -1,11 +1,18 @@
 """How a stage is run: under its lease, on time's record, in the table ``turns``."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tao_ops import lease, turns
+from tao_ops.database import advisory_lock, connect, front_door
 from tao_ops.records import StageReport
 from tao_ops.stages import SHARDED, Run, Stage, module
+
+FRONT_DOOR = (Stage.INGEST, Stage.VALIDATE)
+FRONT_DOOR_SECONDS = 45 * 60.0
+"""How long a turn waits for another one at the front door; less than the stages' own limit in Airflow."""
 
 
 def execute(stage: Stage, run: Run) -> StageReport:
@@ -21,17 +28,46 @@ def execute(stage: Stage, run: Run) -> StageReport:
         if stage in SHARDED and (done := turns.finished(run, stage)) is not None:
             run.say(f"shard {run.shard} of this run is finished already")
             return _recorded(stage, done)
-        run.say(f"{stage.value}: {run.turn.flywheel}, turn {run.turn.key}, run {run.run_id}")
-        started = time.monotonic()
-        report: StageReport = module(stage).run(run)  # type: ignore[attr-defined]
-        report.seconds = time.monotonic() - started
-        report.shard = shard
-        turns.record(run, report)
-        run.say(
-            f"{stage.value} done in {report.seconds:.1f} s: {report.rows_in} rows in, {report.rows_out} rows out"
-            + "".join(f"; {name} {value}" for name, value in report.metrics.items() if isinstance(value, (int, str)))
+        with _front_door(stage, run):
+            return _execute(stage, run, shard)
+
+
+@contextmanager
+def _front_door(stage: Stage, run: Run) -> Iterator[None]:
+    """One ``ingest`` or ``validate`` of a flywheel at a time: what a turn takes depends on what the others hold.
+
+    Raises:
+        RegistryError: another one held it for :data:`FRONT_DOOR_SECONDS`.
+    """
+    if stage not in FRONT_DOOR:
+        yield
+        return
+    name = front_door(run.turn.flywheel)
+
+    def waiting() -> None:
+        run.say(f"another turn of {run.turn.flywheel} is at its ingest or validate: waiting for it")
+
+    with (
+        connect(run.database_url) as connection,
+        advisory_lock(connection, name, seconds=FRONT_DOOR_SECONDS, waiting=waiting),
+    ):
+        yield
+
+
+def _execute(stage: Stage, run: Run, shard: int | None) -> StageReport:
+    run.say(f"{stage.value}: {run.turn.flywheel}, turn {run.turn.key}, run {run.run_id}")
+    started = time.monotonic()
+    report: StageReport = module(stage).run(run)  # type: ignore[attr-defined]
+    report.seconds = time.monotonic() - started
+    report.shard = shard
+    turns.record(run, report)
+    run.say(
+        f"{stage.value} done in {report.seconds:.1f} s: {report.rows_in} rows in, {report.rows_out} rows out"
+        + "".join(
+            f"; {name} {value}" for name, value in report.metrics.items() if value and isinstance(value, (int, str))
         )
-        return report
+    )
+    return report
 
 
 def _recorded(stage: Stage, row: dict[str, Any]) -> StageReport:

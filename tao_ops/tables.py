@@ -194,3 +194,21 @@ TURNS = _table(
 )
 
 TABLES = {t.name: t for t in (QUERIES, QUARANTINE, PROMPTS, CLUSTERS, RESPONSES, REWARDS, EVALUATIONS, TURNS)}
+"""The tables that turns write."""
+
+ERASURES = Table(
+    "erasures",
+    pa.schema(
+        [
+            pa.field("flywheel", pa.string()),
+            pa.field("user_hash", pa.string()),
+            pa.field("query_id", pa.string()),
+            pa.field("erased_at", _UTC),
+            pa.field("models", pa.list_(pa.string())),
+        ]
+    ),
+    ("flywheel",),
+    ("flywheel", "user_hash", "query_id", "erased_at"),
+)
+"""What was erased, of no turn and only added to: a person (``user_hash`` alone), a query (``query_id`` alone), or for
+a while, with both, a query of an erased person; ``models`` are the candidates that were trained on such rows."""

@@ -82,6 +82,19 @@ def last_complete_turn(flywheel: str, *, schedule: str, timezone: str, now: date
     return Turn(flywheel, _previous(end, schedule, zone), end)
 
 
+def turns_within(flywheel: str, start: datetime, end: datetime, *, schedule: str, timezone: str) -> list[Turn]:
+    """The turns that hold an instant of ``[start, end)``, oldest first."""
+    zone, begin = ZoneInfo(timezone), start.astimezone(UTC)
+    at = _previous(begin, schedule, zone)
+    while (later := _next(at, schedule, zone)) <= begin:
+        at = later
+    turns = []
+    while at < end:
+        turns.append(Turn(flywheel, at, _next(at, schedule, zone)))
+        at = turns[-1].end
+    return turns
+
+
 def _next(at: datetime, schedule: str, zone: ZoneInfo) -> datetime:
     """The first tick after ``at``, counted as Airflow's cron timetables count, so that both mean the same turns.
 

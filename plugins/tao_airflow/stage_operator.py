@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from tao_airflow.data_docs import DataDocsLink
 from tao_airflow.turn import turn_of
 from tao_ops.config import load_flywheel
 from tao_ops.errors import ConfigError
@@ -39,6 +40,9 @@ class StageOperator(BaseOperator):
         kwargs.setdefault("on_failure_callback", release_turn)
         super().__init__(**kwargs)
         self.stage, self.flywheel, self.shard = stage, flywheel, shard
+        self.turn_and_run: tuple[str, str] | None = None
+        if stage == "validate":
+            self.operator_extra_links = (DataDocsLink(),)
         self._process: Process | None = None
         self._killed = False
 
@@ -46,7 +50,7 @@ class StageOperator(BaseOperator):
         """Run the stage; return its report, or its shards."""
         with tempfile.TemporaryDirectory(prefix=f"tao-{self.stage}-") as folder:
             report = Path(folder) / "report.json"
-            turn, run_id = identity(context, self.flywheel)
+            turn, run_id = self.turn_and_run = identity(context, self.flywheel)
             command = stage_command(
                 self.stage, self.flywheel, turn, run_id, shard=self.shard, report=report, keep_turn=True
             )

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -30,5 +30,13 @@ def _duration(value: Any) -> Any:
         raise ValueError(f"{value!r} is too long") from None
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+def _written(value: timedelta) -> str:
+    minutes = value // timedelta(minutes=1)
+    for unit, length in (("d", 24 * 60), ("h", 60)):
+        if minutes % length == 0:
+            return f"{minutes // length}{unit}"
+    return f"{minutes}m"
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_written, str, when_used="json")]
 """A length of time in YAML: ``2d``, ``12h``, ``30m``."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tao_ops.config.base import Share, Strict
+from tao_ops.config.base import Strict
 
 
 class StrategyConfig(Strict):
@@ -98,7 +98,7 @@ class TaskConfig(Strict):
     scorers: tuple[ScorerConfig, ...] = Field(min_length=1)
     benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
     privacy: PrivacyConfig = PrivacyConfig()
-    near_duplicates: Share = 0.9
+    near_duplicates: float = Field(default=0.9, ge=0.5, le=1.0)
     """Queries at least this similar (Jaccard similarity of their shingles) are one prompt; 1 merges equal ones only."""
     max_tokens: int = Field(default=64, ge=1, le=32768)
     """Longest response, in tokens, in exploration and in evaluation alike."""

@@ -9,6 +9,9 @@ from typing import Any, Literal
 from tao_ops.records import Message
 from tao_ops.tables import Reason
 
+EXCERPT = 400
+"""Characters of a broken record that are kept for its excerpt, before redaction."""
+
 NonText = Literal["quarantine", "strip"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SYSTEM = ("system", "developer")
@@ -153,5 +156,14 @@ def readable(text: str) -> str:
 
 
 def shown(record: Any) -> str:
-    """A decoded record as a text for the quarantine's excerpt."""
-    return readable(json.dumps(record, ensure_ascii=False)) if not isinstance(record, str) else record
+    """A decoded record as a text for the quarantine's excerpt: its beginning, as a table can hold it."""
+    try:
+        text = record if isinstance(record, str) else json.dumps(record, ensure_ascii=False)
+    except RecursionError:
+        text = "nested too deep to be shown"
+    return cleaned(readable(text[:EXCERPT]))
+
+
+def cleaned(text: str) -> str:
+    """``text`` without what no table holds: halves of characters, NULs."""
+    return text.encode("utf-8", errors="replace").decode("utf-8").replace("\0", " ")

@@ -30,6 +30,10 @@ LOGGED = pa.schema(
 BATCH_ROWS = 8192
 
 
+def _no_queries() -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=LOGGED)
+
+
 @dataclass(frozen=True)
 class LoggedQuery:
     """One logged call, as it was: not redacted yet.
@@ -90,7 +94,7 @@ class Batch:
     """
 
     file: str
-    queries: pa.RecordBatch
+    queries: pa.RecordBatch = field(default_factory=_no_queries)
     broken: list[BrokenLine] = field(default_factory=list)
 
 
@@ -109,8 +113,8 @@ def record_batch(queries: Iterable[LoggedQuery]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=LOGGED)
 
 
-def batches(file: str, lines: Iterable[LoggedQuery | BrokenLine]) -> Iterator[Batch]:
-    """Lines of one file, one at a time, gathered into batches."""
+def batches(file: str, lines: Iterable[LoggedQuery | BrokenLine], rows: int = BATCH_ROWS) -> Iterator[Batch]:
+    """Lines of one file, one at a time, gathered into batches of ``rows``."""
     queries: list[LoggedQuery] = []
     broken: list[BrokenLine] = []
     for line in lines:
@@ -118,7 +122,7 @@ def batches(file: str, lines: Iterable[LoggedQuery | BrokenLine]) -> Iterator[Ba
             queries.append(line)
         else:
             broken.append(line)
-        if len(queries) + len(broken) >= BATCH_ROWS:
+        if len(queries) + len(broken) >= rows:
             yield Batch(file, record_batch(queries), broken)
             queries, broken = [], []
     if queries or broken:

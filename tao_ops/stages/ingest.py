@@ -1,136 +1,281 @@
-"""``ingest``: the interval's query logs become ``queries``, redacted before the first write."""
+"""``ingest``: the query logs of an interval become ``queries``, each once, redacted before the first write."""
 
-import glob
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 
-from tao_ops import privacy
-from tao_ops.config import Flywheel, SourceConfig, expand
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tao_ops import erasure, routing, sources
+from tao_ops.config import SourceConfig, expand
 from tao_ops.errors import DataError
+from tao_ops.identities import Identities, Known
+from tao_ops.intake import Intake, conversations
+from tao_ops.privacy import keyed_hash
 from tao_ops.records import StageReport
-from tao_ops.sources import chat_completions
-from tao_ops.sources.chat_completions import BrokenLine, LoggedQuery
+from tao_ops.refusals import Refusals
+from tao_ops.sources.records import Batch, BrokenLine, Window
+from tao_ops.spool import Spool
 from tao_ops.stages import Run
-from tao_ops.tables import QUARANTINE, QUERIES, Reason
+from tao_ops.tables import QUARANTINE, QUERIES, TURNS, Reason
+from tao_ops.turn import turn_key, turns_within
 
-_EXCERPT = 200
+MAX_TEXT = 1 << 20
+"""Bytes of a conversation or a response: a quarter of a million tokens."""
+
+CLOCKS = timedelta(minutes=5)
+"""How far a logging machine's clock may be ahead of ours."""
 
 
 def run(run: Run) -> StageReport:
-    """Take every logged query whose time lies in the turn's interval, once.
+    """Take every logged query of the turn's interval once, and late ones of the turns before it.
 
-    Broken lines go to ``quarantine``; a line whose time can't be read belongs to the turn that holds the midnight
-    of the date its file's name begins with, and else to none, so that it is counted once.
+    A query is late where its time lies in an earlier turn, no further back than ``ingest.lateness``, that turn has
+    run, and no turn holds it. What cannot be used goes to ``quarantine``.
 
     Raises:
         ConfigError: there is no key for the hashes.
-        DataError: no file matches, or no query of the interval was found; nothing was written.
+        DataError: a source cannot be read, or no query of the interval was found; nothing was written.
     """
     key = run.settings.require_hash_key()
-    queries: list[dict[str, Any]] = []
-    quarantine: list[dict[str, Any]] = []
-    seen: set[tuple[str, str]] = set()
-    for source in run.flywheel.sources:
-        for path in _files(source):
-            before = len(queries)
-            for line in chat_completions.read(path):
-                if isinstance(line, LoggedQuery) and _inside(run, line):
-                    identity = (source.namespace, line.request_id)
-                    task = _task(run.flywheel, line)
-                    if task is None:
-                        quarantine.append(_refuse(source, line.position, Reason.UNKNOWN_TASK, line.task or ""))
-                    elif identity in seen:
-                        quarantine.append(_refuse(source, line.position, Reason.REPEATED_REQUEST, line.request_id))
-                    else:
-                        seen.add(identity)
-                        queries.append(_query(line, source, task, run, key))
-                elif isinstance(line, BrokenLine) and _belongs(run, line, path):
-                    quarantine.append(_refuse(source, line.position, line.reason, line.text))
-            if len(queries) > before:
-                run.say(f"{path.name}: {len(queries) - before} queries")
-    if not queries:
-        raise _nothing(run, quarantine)
-    reasons = Counter(row["reason"] for row in quarantine)
-    run.lake.write(QUARANTINE, quarantine, turn=run.turn, run_id=run.run_id, stage="ingest")
-    version = run.lake.write(QUERIES, queries, turn=run.turn, run_id=run.run_id)
-    return StageReport(
-        stage="ingest",
-        rows_in=len(queries) + len(quarantine),
-        rows_out=len(queries),
-        output_version=version,
-        metrics={"quarantine": dict(reasons), "users": len({q["user_hash"] for q in queries if q["user_hash"]})},
-    )
+    with Spool(QUARANTINE.schema, run.settings.home / "spool" / run.turn.flywheel) as quarantine:
+        taking = _Taking(run, key, quarantine)
+        rows = taking.queries()
+        first = next(rows, None)
+        if first is None:
+            raise _nothing(run, taking)
+        version = run.lake.write_stream(QUERIES, chain([first], rows), turn=run.turn, run_id=run.run_id)
+        run.lake.write_stream(QUARANTINE, quarantine.read(), turn=run.turn, run_id=run.run_id, stage="ingest")
+        return taking.report(version)
 
 
-def _files(source: SourceConfig) -> Iterator[Path]:
-    pattern = expand(source.path)
-    paths = sorted(Path(path) for path in glob.glob(pattern, recursive=True))
-    if not paths:
-        raise DataError("no query log matches", where=pattern, mend="mend 'sources.path', or see that logs are written")
-    yield from paths
+@dataclass
+class _Taking:
+    """What one run of the stage knows while it reads."""
 
+    run: Run
+    key: bytes
+    quarantine: Spool
+    counts: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
 
-def _inside(run: Run, line: LoggedQuery) -> bool:
-    return run.turn.start <= line.received_at < run.turn.end
-
-
-def _belongs(run: Run, line: BrokenLine, path: Path) -> bool:
-    if line.received_at is not None:
-        return run.turn.start <= line.received_at < run.turn.end
-    try:
-        midnight = datetime.fromisoformat(path.name[:10]).replace(tzinfo=ZoneInfo(run.flywheel.timezone))
-    except ValueError:
-        return False
-    return run.turn.start <= midnight < run.turn.end
-
-
-def _task(flywheel: Flywheel, line: LoggedQuery) -> str | None:
-    if line.task is None and len(flywheel.tasks) == 1:
-        return next(iter(flywheel.tasks))
-    return line.task if line.task in flywheel.tasks else None
-
-
-def _query(line: LoggedQuery, source: SourceConfig, task: str, run: Run, key: bytes) -> dict[str, Any]:
-    messages = privacy.redact_messages(line.messages)
-    said = "\x1e".join(f"{m['role']}\x1d{m['content']}" for m in messages)
-    return {
-        "query_id": privacy.keyed_hash(key, "query", task, said),
-        "request_id": line.request_id,
-        "source": source.namespace,
-        "event_turn": run.turn.key,
-        "task": task,
-        "received_at": line.received_at,
-        "messages": messages,
-        "model_version": line.model_version,
-        "response": None if line.response is None else privacy.redact(line.response),
-        "feedback": None,
-        "user_hash": None if line.user is None else privacy.keyed_hash(key, "user", line.user),
-        "redactor_version": privacy.REDACTOR_VERSION,
-    }
-
-
-def _refuse(source: SourceConfig, position: str, reason: Reason, text: str) -> dict[str, Any]:
-    # Redacted first and cut after: a cut in the middle of an address would hide it from the redactor.
-    excerpt = privacy.redact(text)[:_EXCERPT]
-    return {"source": source.namespace, "position": position, "reason": reason.value, "excerpt": excerpt}
-
-
-def _nothing(run: Run, quarantine: list[dict[str, Any]]) -> DataError:
-    interval = f"{run.turn.key} to {run.turn.end:%Y-%m-%dT%H:%MZ}"
-    if quarantine:
-        reasons = Counter(row["reason"] for row in quarantine)
-        said = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        first = quarantine[0]
-        return DataError(
-            f"none of the interval's {len(quarantine)} lines is a query ({said})",
-            where=f"{interval}; first: {first['position']}",
-            mend="see what writes the logs; docs/adding-a-task.md shows the format",
+    def __post_init__(self) -> None:
+        turn, flywheel = self.run.turn, self.run.flywheel
+        self.now = datetime.now(UTC) + CLOCKS
+        self.window = Window(turn.start - flywheel.ingest.lateness, turn.end)
+        schedule = {"schedule": flywheel.schedule, "timezone": flywheel.timezone}
+        self.turns = [*turns_within(flywheel.name, self.window.start, turn.start, **schedule), turn]
+        ran = self.run.lake.read(TURNS, columns=["turn"], flywheel=turn.flywheel, stage="ingest")
+        self.ran = {*ran.column("turn").to_pylist(), turn.key}
+        seed = int.from_bytes(hashlib.sha256(self.key).digest()[:8], "big")
+        self.seen, self.held = Identities(seed), self._held(Identities(seed))
+        self.erased_users, self.erased_queries = erasure.erased(self.run.lake, turn.flywheel)
+        self.intake = Intake(flywheel, self.key)
+        waiting = [past for past in self.turns if past.key not in self.ran]
+        self.refusals = Refusals(
+            self.run.lake,
+            turn,
+            self.window,
+            waiting=waiting,
+            intake=self.intake,
+            spool=self.quarantine,
+            erased=self.erased_users,
         )
+
+    def queries(self) -> Iterator[pa.RecordBatch]:
+        """Rows of ``queries``, source by source and file by file; broken lines go to the spool meanwhile."""
+        run = self.run
+        for source in run.flywheel.sources:
+            file, taken = None, 0
+            pattern = expand(source.path)
+            found = sources.read(source, pattern, self.window, timezone=run.flywheel.timezone, say=run.say)
+            for batch in found:
+                if batch.file != file:
+                    self._tell(file, taken)
+                    file, taken = batch.file, 0
+                rows = self._take(batch, source)
+                taken += len(rows)
+                for line in batch.broken:
+                    self.refusals.add(line, source.namespace, batch.file)
+                if len(rows):
+                    yield rows
+            self._tell(file, taken)
+
+    def _tell(self, file: str | None, taken: int) -> None:
+        if taken:
+            self.run.say(f"{str(file).rsplit('/', 1)[-1]}: {taken} queries")
+
+    def _take(self, batch: Batch, source: SourceConfig) -> pa.RecordBatch:
+        queries = self._of_sane_length(self._of_the_window(batch), source, batch.file)
+        queries, tasks = self._of_the_tasks(queries, source, batch.file)
+        queries, tasks, event_turns = self._of_the_turns(queries, tasks)
+        queries = self._identified(queries)
+        new = self._new(queries, source, batch.file)
+        rows = self.intake.rows(queries.filter(new), tasks.filter(new), event_turns.filter(new), source.namespace)
+        rows = self._not_erased(rows)
+        self.counts["taken"] += len(rows)
+        for late in pc.value_counts(rows.column("event_turn")).to_pylist():
+            if late["values"] != self.run.turn.key:
+                self.late[late["values"]] += late["counts"]
+        return rows
+
+    def _of_the_window(self, batch: Batch) -> pa.RecordBatch:
+        queries = batch.queries
+        at = queries.column("received_at")
+        future = pc.greater(at, pa.scalar(self.now, at.type))
+        if pc.any(future).as_py():
+            for row in queries.filter(future).select(["position", "received_at", "user"]).to_pylist():
+                said = f"{row['received_at']:%Y-%m-%dT%H:%M:%SZ}"
+                batch.broken.append(BrokenLine(row["position"], Reason.IN_THE_FUTURE, said, user=row["user"]))
+        after, before = pa.scalar(self.window.start, at.type), pa.scalar(min(self.window.end, self.now), at.type)
+        return queries.filter(pc.and_(pc.greater_equal(at, after), pc.less(at, before)))
+
+    def _of_sane_length(self, queries: pa.RecordBatch, source: SourceConfig, file: str) -> pa.RecordBatch:
+        """Without those whose conversation or response is longer than any context, and than redaction has time for."""
+        lengths = [
+            pc.binary_length(conversations(queries.column("messages"))),
+            pc.binary_length(queries.column("response")),
+        ]
+        long = pc.or_(*(pc.fill_null(pc.greater(length, MAX_TEXT), False) for length in lengths))
+        if not pc.any(long).as_py():
+            return queries
+        for row in queries.filter(long).select(["position", "received_at", "user"]).to_pylist():
+            line = BrokenLine(row["position"], Reason.TOO_LONG, "", row["received_at"], row["user"])
+            self.refusals.add(line, source.namespace, file)
+        return queries.filter(pc.invert(long))
+
+    def _of_the_tasks(
+        self, queries: pa.RecordBatch, source: SourceConfig, file: str
+    ) -> tuple[pa.RecordBatch, pa.Array]:
+        tasks, ours = routing.tasks_of(queries, source, list(self.run.flywheel.tasks))
+        self.counts["other_traffic"] += int((~ours).sum())
+        unknown = pc.and_(pc.is_null(tasks), pa.array(ours))
+        for row in queries.filter(unknown).select(["position", "task", "received_at", "user"]).to_pylist():
+            line = BrokenLine(row["position"], Reason.UNKNOWN_TASK, row["task"] or "", row["received_at"], row["user"])
+            self.refusals.add(line, source.namespace, file)
+        known = pc.is_valid(tasks)
+        return queries.filter(known), tasks.filter(known)
+
+    def _of_the_turns(self, queries: pa.RecordBatch, tasks: pa.Array) -> tuple[pa.RecordBatch, pa.Array, pa.Array]:
+        """Those whose turn has run, and the turn of each one's time."""
+        starts = np.array([turn.start.replace(tzinfo=None) for turn in self.turns], "datetime64[us]")
+        times = pc.cast(queries.column("received_at"), pa.timestamp("us")).to_numpy(zero_copy_only=False)
+        index = np.searchsorted(starts, times, side="right") - 1
+        ran = np.array([turn.key in self.ran for turn in self.turns])[index]
+        for number, count in zip(*np.unique(index[~ran], return_counts=True), strict=True):
+            self.left[self.turns[number].key] += int(count)
+        keep = pa.array(ran)
+        keys = pa.array([turn.key for turn in self.turns]).take(pa.array(index))
+        return queries.filter(keep), tasks.filter(keep), keys.filter(keep)
+
+    def _identified(self, queries: pa.RecordBatch) -> pa.RecordBatch:
+        """A query without a request id is told from others by its time, its user and what was said."""
+        ids = queries.column("request_id")
+        if not ids.null_count:
+            return queries
+        lacking = queries.filter(pc.is_null(ids))
+        said = conversations(lacking.column("messages")).to_pylist()
+        times, users = lacking.column("received_at").to_pylist(), lacking.column("user").to_pylist()
+        made = [
+            keyed_hash(self.key, "request", at.isoformat(), user or "", text)
+            for at, user, text in zip(times, users, said, strict=True)
+        ]
+        whole = pc.replace_with_mask(ids, pc.is_null(ids), pa.array(made, pa.string()))
+        return queries.set_column(queries.schema.get_field_index("request_id"), "request_id", whole)
+
+    def _new(self, queries: pa.RecordBatch, source: SourceConfig, file: str) -> pa.Array:
+        """Which queries neither another turn holds nor this run has taken already."""
+        from xxhash import xxh3_64_intdigest
+
+        ids = _joined(pa.repeat(pa.scalar(source.namespace), len(queries)), queries.column("request_id"))
+        held = self.held.known(ids) if len(self.held) else np.zeros(len(ids), bool)
+        own = pc.greater_equal(queries.column("received_at"), pa.scalar(self.run.turn.start)).to_numpy(
+            zero_copy_only=False
+        )
+        self.counts["held"] += int((held & own).sum())
+        rest = np.flatnonzero(~held)
+        said = pc.cast(conversations(queries.column("messages")).take(pa.array(rest)), pa.binary()).to_pylist()
+        known = self.seen.add([ids[row] for row in rest.tolist()], (xxh3_64_intdigest(text) for text in said))
+        self.counts["repeated"] += int((known == Known.SAME).sum())
+        for row in queries.take(pa.array(rest[known == Known.OTHER])).to_pylist():
+            line = BrokenLine(
+                row["position"], Reason.REUSED_REQUEST_ID, row["request_id"], row["received_at"], row["user"]
+            )
+            self.refusals.add(line, source.namespace, file)
+        new = np.zeros(len(ids), bool)
+        new[rest[known == Known.NEW]] = True
+        return pa.array(new)
+
+    def _not_erased(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        if not self.erased_users and not self.erased_queries:
+            return rows
+        users = pc.is_in(rows.column("user_hash"), pa.array(list(self.erased_users), pa.string()))
+        gone = pc.or_(users, pc.is_in(rows.column("query_id"), pa.array(list(self.erased_queries), pa.string())))
+        self.counts["erased"] += pc.sum(gone).as_py() or 0
+        return rows.filter(pc.invert(gone))
+
+    def _held(self, held: Identities) -> Identities:
+        """What other turns hold of the window's times, whatever turn took it."""
+        turn, latest = self.run.turn, turn_key(self.window.end + self.run.flywheel.ingest.lateness)
+        condition = (
+            f"flywheel = '{turn.flywheel}' and turn <> '{turn.key}'"
+            f" and turn >= '{self.turns[0].key}' and turn < '{latest}'"
+            f" and received_at >= '{self.window.start.isoformat()}' and received_at < '{self.window.end.isoformat()}'"
+        )
+        for batch in self.run.lake.scan(QUERIES, ["source", "request_id"], condition):
+            held.add(_joined(*batch.columns), np.zeros(len(batch), np.uint64))
+        return held
+
+    def report(self, version: int) -> StageReport:
+        """What the run did; late queries and those left for their own turn are said in the log too."""
+        for turn, count in sorted(self.late.items()):
+            self.run.say(f"late: {count} queries of turn {turn}, logged after it ran")
+        for turn, count in sorted(self.left.items()):
+            self.run.say(f"left: {count} queries of turn {turn}, which has not run: run it to take them")
+        refused = sum(self.refusals.reasons.values())
+        return StageReport(
+            stage="ingest",
+            rows_in=self.counts["taken"] + refused,
+            rows_out=self.counts["taken"],
+            output_version=version,
+            metrics={
+                "quarantine": dict(sorted(self.refusals.reasons.items())),
+                "users": len(self.intake.users),
+                "redacted": self.intake.counts(),
+                "late": dict(sorted(self.late.items())),
+                "left": dict(sorted(self.left.items())),
+                **{name: self.counts[name] for name in ("repeated", "held", "other_traffic", "erased")},
+            },
+        )
+
+
+def _joined(sources: pa.Array, request_ids: pa.Array) -> list[bytes]:
+    """The identities of queries."""
+    ids: list[bytes] = pc.cast(pc.binary_join_element_wise(sources, request_ids, "\x1f"), pa.binary()).to_pylist()
+    return ids
+
+
+def _nothing(run: Run, taking: _Taking) -> DataError:
+    interval = f"{run.turn.key} to {run.turn.end:%Y-%m-%dT%H:%MZ}"
+    refusals = taking.refusals
+    if refusals.reasons:
+        said = ", ".join(f"{count} {reason}" for reason, count in refusals.reasons.most_common())
+        return DataError(
+            f"none of the interval's {sum(refusals.reasons.values())} lines is a query ({said})",
+            where=f"{interval}; first: {refusals.first}",
+            mend="see what writes the logs; docs/adding-a-task.md shows the formats",
+        )
+    others = {"held": "are held by other turns", "other_traffic": "are other traffic", "erased": "were erased"}
+    seen = ", ".join(f"{taking.counts[name]} {words}" for name, words in others.items() if taking.counts[name])
     sources = ", ".join(expand(source.path) for source in run.flywheel.sources)
     return DataError(
-        "no query was logged in the interval", where=interval, mend=f"see that logs of it have landed in {sources}"
+        f"no query was logged in the interval{f' ({seen})' if seen else ''}",
+        where=interval,
+        mend=f"see that logs of it have landed in {sources}",
     )

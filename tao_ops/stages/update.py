@@ -2,21 +2,23 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tao_ops import champions, lineage, prompts, splits
+from tao_ops import champions, clusters, lineage, prompts, splits
 from tao_ops.benchmarks.item_set import load_item_set
 from tao_ops.errors import DataError, MissingInput
 from tao_ops.files import write_json
 from tao_ops.models import model_digest, model_facts, model_ref
+from tao_ops.privacy import Redactor
 from tao_ops.records import ModelRef, Split, StageReport
 from tao_ops.stages import Run
-from tao_ops.tables import PROMPTS, RESPONSES, REWARDS
+from tao_ops.tables import PROMPTS, RESPONSES, REWARDS, Reason
 
 MANIFEST, TRAINING_ROWS = "candidate.json", "training_rows.parquet"
 
@@ -34,7 +36,7 @@ def run(run: Run) -> StageReport:
     """
     inputs = {table.name: run.lake.version(table) or 0 for table in (PROMPTS, RESPONSES, REWARDS)}
     turns = _window(run)
-    scored = _scored(run, turns)
+    scored, kept_away = _scored(run, turns)
     rows = _best(run, scored)
     least = run.flywheel.update.min_rows
     if len(rows) < least:
@@ -45,6 +47,9 @@ def run(run: Run) -> StageReport:
             mend="add samples or a strategy, widen update.window, or lower update.min_rows",
         )
     champion = champions.champion(run.flywheel, run.database_url, run.settings, run.say)
+    kept_from_training = Counter(reason.value for reason in kept_away.values())
+    for reason, count in kept_from_training.items():
+        run.say(f"{count} prompts of the window are kept from training now: {reason}")
     run.say(f"{len(rows)} rows of {len(turns)} turn(s), from version {champion.version} ({champion.model_version})")
     folder = run.lake.artifacts(run.turn, run.run_id)
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -58,7 +63,12 @@ def run(run: Run) -> StageReport:
         rows_out=len(rows),
         tokens=int(metrics["tokens"]),
         inputs=inputs,
-        metrics={"candidate": manifest["model_version"], "base": manifest["base"], **metrics},
+        metrics={
+            "candidate": manifest["model_version"],
+            "base": manifest["base"],
+            "kept_from_training": dict(kept_from_training),
+            **metrics,
+        },
     )
 
 
@@ -71,18 +81,17 @@ def _window(run: Run) -> list[str]:
     return before[-run.flywheel.update.window :]
 
 
-def _scored(run: Run, turns: Sequence[str]) -> list[dict[str, Any]]:
-    """Responses of training prompts with their rewards; of a query in several turns, the newest turn's."""
+def _scored(run: Run, turns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[str, Reason]]:
+    """Responses of training prompts with their rewards, and the queries that are kept away.
+
+    Of a query in several turns, the newest turn's.
+    """
     where: dict[str, Any] = {"flywheel": run.turn.flywheel, "turn": list(turns)}
     train: dict[str, dict[str, Any]] = {}
     for row in sorted(run.lake.read(PROMPTS, **where).to_pylist(), key=lambda row: str(row["turn"])):
         if row["split"] == Split.TRAIN:
             train[row["query_id"]] = row
-    exam = splits.wall(
-        load_item_set(run.flywheel.file(b.path), b.name)
-        for task in run.flywheel.tasks.values()
-        for b in task.benchmarks
-    )
+    kept_away = _kept_away(run, train)
     rewards = {(r["turn"], r["response_id"]): r for r in run.lake.read(REWARDS, **where).to_pylist()}
     scored_queries = {r["query_id"] for r in rewards.values() if r["turn"] == run.turn.key}
     unscored = [q for q, row in train.items() if row["turn"] == run.turn.key and q not in scored_queries]
@@ -96,11 +105,30 @@ def _scored(run: Run, turns: Sequence[str]) -> list[dict[str, Any]]:
     for response in run.lake.read(RESPONSES, **where).to_pylist():
         prompt = train.get(response["query_id"])
         reward = rewards.get((response["turn"], response["response_id"]))
-        if prompt is None or reward is None or prompt["turn"] != response["turn"] or prompt["cluster"] in exam:
+        if prompt is None or reward is None or prompt["turn"] != response["turn"]:
             continue
-        if prompt["task"] in run.flywheel.tasks:
+        if prompt["task"] in run.flywheel.tasks and prompt["query_id"] not in kept_away:
             scored.append({**response, "reward": reward["reward"], "prompt": prompt})
-    return scored
+    return scored, kept_away
+
+
+def _kept_away(run: Run, train: Mapping[str, dict[str, Any]]) -> dict[str, Reason]:
+    """By query, why a training prompt of the window is one no more: the exam has grown since, or the holdout has."""
+    index = clusters.Index.load(run.lake, run.turn)
+    tasks = run.flywheel.tasks
+    item_sets = [load_item_set(run.flywheel.file(b.path), b.name) for task in tasks.values() for b in task.benchmarks]
+    found: dict[str, Reason] = {}
+    for name, task in tasks.items():
+        asked = {query_id: row["messages"] for query_id, row in train.items() if row["task"] == name}
+        conversations, threshold = list(asked.values()), task.near_duplicates
+        held_out = index.held_out(name, conversations, threshold)
+        exam = splits.Wall(item_sets, Redactor(task.privacy).together, threshold).find(conversations)
+        for query_id, held, item in zip(asked, held_out, exam, strict=True):
+            if item is not None:
+                found[query_id] = Reason.BENCHMARK_ITEM
+            elif held:
+                found[query_id] = Reason.HOLDOUT_MATCH
+    return found
 
 
 def _best(run: Run, scored: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -120,8 +148,12 @@ def _best(run: Run, scored: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "reward": row["reward"],
         }
         # By the texts, as exploration: the order shapes the training, and ids depend on an installation's key.
-        for row in sorted(best.values(), key=lambda row: (row["prompt"]["cluster"], row["query_id"]))
+        for row in sorted(best.values(), key=lambda row: (_digest(row["prompt"]), row["query_id"]))
     ]
+
+
+def _digest(prompt: Mapping[str, Any]) -> str:
+    return splits.digest(splits.conversation_text(prompt["messages"]))
 
 
 def _train(

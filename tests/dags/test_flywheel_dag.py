@@ -92,7 +92,7 @@ def test_a_wrong_yaml_is_shown_and_stops_no_other_flywheel(tmp_path: Path, monke
     )
     monkeypatch.setenv("TAO_INCLUDE", str(include))
     bag = DagBag(PROJECT / "dags")
-    assert sorted(bag.dags) == ["flywheel_tickets"]
+    assert sorted(bag.dags) == ["flywheel_tickets", "maintenance"]
     ((file, error),) = bag.import_errors.items()
     assert file.endswith("config_errors.py")
     assert "unknown key" in error.splitlines()[-1] and "wrong.yaml: speed" in error.splitlines()[-1]

@@ -143,9 +143,9 @@ def test_processes_that_write_different_turns_at_once_all_succeed(tmp_path: Path
 def test_a_table_of_another_release_is_refused_untouched(lake: Lake, description: str | None) -> None:
     uri = lake.uri(QUARANTINE)
     write_deltalake(uri, QUARANTINE.schema.empty_table(), description=description)
-    with pytest.raises(LakeError, match=r"schema_version=1 .*quarantine.* another TAO_LAKE"):
+    with pytest.raises(LakeError, match=r"quarantine.* another TAO_LAKE"):
         lake.read(QUARANTINE)
-    with pytest.raises(LakeError, match="schema_version=1"):
+    with pytest.raises(LakeError, match="another TAO_LAKE"):
         lake.write(QUARANTINE, [], turn=_turn(), run_id="r", stage="ingest")
     assert DeltaTable(uri).version() == 0
 

@@ -46,9 +46,9 @@ def test_the_order_does_not_depend_on_an_installations_key(shop: Shop) -> None:
     for key in ("a", "b"):
         rows = [
             {
-                "query_id": splits.cluster(f"{key} {text}"),
+                "query_id": splits.digest(f"{key} {text}"),
                 "task": "tickets",
-                "cluster": splits.cluster(text),
+                "cluster": splits.cluster_id(key.encode(), "tickets", text),
                 "messages": [{"role": "user", "content": text}],
                 "split": "train",
             }

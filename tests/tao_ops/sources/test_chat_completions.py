@@ -1,16 +1,16 @@
 """Chat-completion logs: every line is a query, or has a reason why it is none."""
 
-import gzip
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tao_ops.errors import DamagedLog, DataError
-from tao_ops.privacy import redact
-from tao_ops.sources.chat_completions import BrokenLine, LoggedQuery, parse, read
+from tao_ops.config import PrivacyConfig, SourceConfig
+from tao_ops.privacy import Redactor
+from tao_ops.sources.chat_completions import reader
+from tao_ops.sources.json_lines import decoded
+from tao_ops.sources.records import BrokenLine, LoggedQuery
 from tao_ops.tables import Reason
 
 USER = {"role": "user", "content": "Anna here, my rain jacket is late."}
@@ -24,6 +24,11 @@ def _record(**changes: Any) -> dict[str, Any]:
         "response": {"model": "tickets@3", "choices": [{"message": {"role": "assistant", "content": "{}"}}]},
     }
     return {**record, **changes}
+
+
+def parse(line: bytes, position: str, **source: Any) -> LoggedQuery | BrokenLine:
+    (one,) = decoded(line, position, reader(SourceConfig(path="x", **source)))
+    return one
 
 
 def _parse(**changes: Any) -> LoggedQuery | BrokenLine:
@@ -41,6 +46,7 @@ def test_a_whole_line_is_read_whole() -> None:
         received_at=datetime(2026, 11, 21, 8, 14, 3, 120_000, tzinfo=UTC),
         messages=(USER,),  # type: ignore[arg-type]
         task="tickets",
+        model="m",
         user="u1",
         model_version="tickets@3",
         response="{}",
@@ -92,10 +98,9 @@ def test_a_line_without_a_usable_time(time: Any) -> None:
 
 
 @pytest.mark.parametrize("request_id", [None, "", 12])
-def test_a_line_without_a_request_id_keeps_its_time(request_id: Any) -> None:
-    broken = _parse(request_id=request_id)
-    assert isinstance(broken, BrokenLine) and broken.reason is Reason.NO_REQUEST_ID
-    assert broken.received_at == datetime(2026, 11, 21, 8, 14, 3, 120_000, tzinfo=UTC)
+def test_a_line_without_a_request_id_is_a_query(request_id: Any) -> None:
+    query = _parse(request_id=request_id)
+    assert isinstance(query, LoggedQuery) and query.request_id is None
 
 
 @pytest.mark.parametrize(
@@ -109,13 +114,50 @@ def test_a_line_without_a_request_id_keeps_its_time(request_id: Any) -> None:
         _messages(("system", "s")),
         _messages(("user", "  ")),
         _messages(("assistant", "hello")),
-        _messages(("user", [{"type": "text", "text": "hi"}])),
+        _messages(("user", 12)),
         _messages((3, "hi")),  # type: ignore[arg-type]
     ],
 )
 def test_a_line_without_a_users_text(request_body: Any) -> None:
     broken = _parse(request=request_body)
     assert isinstance(broken, BrokenLine) and broken.reason is Reason.NO_MESSAGES and broken.received_at is not None
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0"}}
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("messages", "left"),
+    [
+        ([{"role": "user", "content": [{"type": "text", "text": "What is this?"}, IMAGE]}], ["What is this?"]),
+        ([USER, CALL, {"role": "tool", "content": "42"}, {"role": "user", "content": "and now?"}], 2),
+    ],
+)
+def test_what_is_not_text_is_refused_or_left_out_as_the_source_says(messages: list[Any], left: Any) -> None:
+    line = json.dumps(_record(request={"messages": messages})).encode()
+    broken = parse(line, "log:1")
+    assert isinstance(broken, BrokenLine) and broken.reason is Reason.NON_TEXT_CONTENT
+    query = parse(line, "log:1", non_text="strip")
+    assert isinstance(query, LoggedQuery)
+    said = [message["content"] for message in query.messages]
+    assert said == left if isinstance(left, list) else len(said) == left
+
+
+def test_parts_that_are_text_are_one_text() -> None:
+    query = _parse(request=_messages(("user", [{"type": "text", "text": "hi"}, {"type": "text", "text": "there"}])))
+    assert isinstance(query, LoggedQuery) and query.messages[-1]["content"] == "hi\nthere"
+
+
+def test_the_system_prompt_route_and_tags_are_kept_for_the_rules() -> None:
+    query = _parse(request=_messages(("system", "Be brief."), ("user", "hi")), route="/v1/x", tags=["beta", 3, ""])
+    assert isinstance(query, LoggedQuery)
+    assert (query.system, query.route, query.tags) == ("Be brief.", "/v1/x", ("beta",))
+
+
+def test_a_nul_in_a_message_is_no_text() -> None:
+    broken = _parse(request=_messages(("user", "a\0b")))
+    assert isinstance(broken, BrokenLine) and broken.reason is Reason.NOT_TEXT and "\0" not in broken.text
 
 
 def test_half_a_character_is_no_text_and_a_whole_one_is() -> None:
@@ -125,40 +167,10 @@ def test_half_a_character_is_no_text_and_a_whole_one_is() -> None:
     assert isinstance(whole, LoggedQuery) and whole.messages[0]["content"] == "whole \U0001f600 here"
 
 
-def test_files_are_read_plain_or_zipped_and_blank_lines_passed_over(tmp_path: Path) -> None:
-    content = (json.dumps(_record()) + "\n\n  \nnot json\n").encode()
-    plain, zipped = tmp_path / "a.jsonl", tmp_path / "a.jsonl.gz"
-    plain.write_bytes(content)
-    zipped.write_bytes(gzip.compress(content))
-    for path in (plain, zipped):
-        query, broken = read(path)
-        assert isinstance(query, LoggedQuery) and query.position == f"{path}:1"
-        assert isinstance(broken, BrokenLine) and broken.position == f"{path}:4"
-
-
-def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").touch()
-    assert list(read(tmp_path / "a.jsonl")) == []
-
-
-@pytest.mark.parametrize("damage", [b"no gzip at all", gzip.compress(b"x\n" * 1000)[:20], gzip.compress(b"x")[:-4]])
-def test_a_damaged_gzip_is_named(tmp_path: Path, damage: bytes) -> None:
-    path = tmp_path / "2026-11-21.jsonl.gz"
-    path.write_bytes(damage)
-    with pytest.raises(DamagedLog, match=r"damaged gzip .*2026-11-21\.jsonl\.gz.* let its writer finish") as caught:
-        list(read(path))
-    assert caught.value.retryable  # it may still be written
-
-
 def test_the_text_of_a_broken_line_hides_no_address_in_its_escapes() -> None:
     said = "Hi,\\n650-253-0000, +49\\u00a030\\u00a0901820 or anna\\u0040example.org"
     line = f'{{"request_id": "r", "request": {{"messages": [{{"role": "user", "content": "{said}"}}]}}}}'
     broken = parse(line.encode(), "file:1")
     assert isinstance(broken, BrokenLine)
-    kept = redact(broken.text)
+    kept = Redactor(PrivacyConfig()).redact(broken.text)
     assert "<EMAIL_1>" in kept and "<PHONE_1>" in kept and "<PHONE_2>" in kept, kept
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be read: No such file .*gone\.jsonl"):
-        list(read(tmp_path / "gone.jsonl"))

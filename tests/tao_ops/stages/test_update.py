@@ -1,5 +1,7 @@
 """A candidate is trained on the best responses; its manifest comes last."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,13 @@ from tao_ops.errors import DataError, EngineError, MissingInput, ModelError
 from tao_ops.files import read_json
 from tao_ops.models import model_ref
 from tao_ops.stages import generate, ingest, score, update, validate
-from tao_ops.tables import PROMPTS, REWARDS
+from tao_ops.tables import CLUSTERS, PROMPTS, REWARDS
 
 Shop = Any
 
 
-def _scored(shop: Shop, day: int = 21) -> Any:
-    shop.log(day=day)
+def _scored(shop: Shop, day: int = 21, **log: Any) -> Any:
+    shop.log(day=day, **log)
     for stage in (ingest, validate, generate, score):
         stage.run(shop.run(day))
     return shop.run(day)
@@ -80,7 +82,7 @@ def test_running_again_makes_the_same_candidate_and_leaves_nothing_behind(shop: 
     again = update.run(run)
     assert again.metrics == first.metrics
     assert sorted(path.name for path in _folder(run).iterdir()) == before == [
-        f"candidate-{first.metrics['candidate']}", "candidate.json",
+        f"candidate-{first.metrics['candidate']}", "candidate.json", "data_docs",
     ]  # fmt: skip
 
 
@@ -110,15 +112,43 @@ def test_the_window_takes_the_turns_before_and_none_after(shop: Shop) -> None:
     assert manifest["lineage"]["turns"] == ["2026-11-20T00:00Z", "2026-11-21T00:00Z"]
 
 
-def test_a_query_that_has_become_an_exam_item_is_not_trained_on(shop: Shop) -> None:
+def _add_to_exam(shop: Shop, text: str) -> None:
+    exam = shop.settings.include / "exam" / "items.jsonl"
+    item = {"item_id": "new", "messages": [{"role": "user", "content": text}], "reference": {"a": "b"}}
+    exam.write_text(f"{exam.read_text(encoding='utf-8')}{json.dumps(item)}\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [str, str.upper, "{}!".format])
+def test_a_query_that_has_become_an_exam_item_is_not_trained_on(shop: Shop, change: Callable[[str], str]) -> None:
+    run = _scored(shop)
+    before = update.run(run)
+    row = run.lake.read(PROMPTS, split="train").to_pylist()[0]
+    _add_to_exam(shop, change(row["messages"][0]["content"]))
+    report = update.run(run)
+    assert report.rows_out == before.rows_out - 1
+    assert before.metrics["kept_from_training"] == {}
+    assert report.metrics["kept_from_training"] == {"benchmark_item": 1}
+    assert shop.said[-2:-1] == ["1 prompts of the window are kept from training now: benchmark_item"]
+
+
+def test_so_is_one_of_an_earlier_turn_of_the_window(shop: Shop) -> None:
+    shop.change("update.window", 2)
+    _scored(shop, 20, texts=[f"{name} here, my lamp never came to Lisbon." for name in ("Mo", "Ned", "Ole", "Pia")])
+    before = update.run(_scored(shop)).rows_out
+    row = shop.run().lake.read(PROMPTS, split="train", turn="2026-11-20T00:00Z").to_pylist()[0]
+    _add_to_exam(shop, row["messages"][0]["content"])
+    assert update.run(shop.run()).rows_out == before - 1
+
+
+def test_a_query_that_the_holdout_has_come_near_is_not_trained_on(shop: Shop) -> None:
     run = _scored(shop)
     before = update.run(run).rows_out
-    row = run.lake.read(PROMPTS, split="train").to_pylist()[0]
-    exam = shop.settings.include / "exam" / "items.jsonl"
-    text = row["messages"][0]["content"]
-    item = f'{{"item_id": "new", "messages": [{{"role": "user", "content": "{text}"}}], "reference": {{"a": "b"}}}}\n'
-    exam.write_text(exam.read_text(encoding="utf-8") + item, encoding="utf-8")
-    assert update.run(run).rows_out == before - 1
+    rows = run.lake.read(CLUSTERS, split="train").to_pylist()
+    held = [{**rows[0], "split": "holdout", "query_id": "other"}]
+    run.lake.write(CLUSTERS, held, turn=shop.run(22).turn, run_id="r")
+    report = update.run(shop.run())
+    assert report.rows_out == before - 1
+    assert report.metrics["kept_from_training"] == {"holdout_match": 1}
 
 
 def _refused(shop: Shop, kind: type[Exception], said: str) -> None:

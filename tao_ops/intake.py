@@ -1,0 +1,164 @@
+"""From logged queries to rows of ``queries``: which task, whose, said before or not, redacted, hashed."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tao_ops.config import Flywheel, PrivacyConfig
+from tao_ops.privacy import Redactor, keyed_hash, keyed_hashes
+from tao_ops.tables import QUERIES
+
+_USERS_KEPT = 1 << 18
+"""Users whose hashes are remembered: most come again."""
+
+_Mask = npt.NDArray[np.bool_]
+COLUMNS = [name for name in QUERIES.schema.names if name not in ("flywheel", "turn", "run_id")]
+
+
+@dataclass
+class Intake:
+    """Makes rows of ``queries``, and counts what it replaced.
+
+    Args:
+        key: of the hashes.
+    """
+
+    flywheel: Flywheel
+    key: bytes
+    users: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._hashes: dict[str, str] = {}
+        tasks = self.flywheel.tasks
+        self._redactors = {name: Redactor(task.privacy) for name, task in tasks.items()}
+
+    def rows(self, queries: pa.RecordBatch, tasks: pa.Array, event_turns: pa.Array, source: str) -> pa.RecordBatch:
+        """Logged queries, each with its task, as rows of ``queries`` without the columns that all share."""
+        parts = []
+        for task, redactor in self._redactors.items():
+            mine = pc.equal(tasks, task)
+            if pc.any(mine).as_py():
+                parts.append(self._task(queries.filter(mine), task, redactor, event_turns.filter(mine), source))
+        empty = pa.RecordBatch.from_pylist([], schema=pa.schema([QUERIES.schema.field(name) for name in COLUMNS]))
+        return pa.concat_batches(parts) if parts else empty
+
+    def user_hash(self, user: str) -> str:
+        """What is stored instead of a user's name."""
+        return keyed_hash(self.key, "user", user)
+
+    @cached_property
+    def _excerpts(self) -> Redactor:
+        """Finds all kinds, whatever a task says; made for the first broken line."""
+        regions = {region for task in self.flywheel.tasks.values() for region in task.privacy.regions}
+        return Redactor(PrivacyConfig(regions=tuple(sorted(regions))))
+
+    def excerpt(self, text: str, length: int) -> str:
+        """The beginning of a broken line, without anything personal, whatever its task allows."""
+        # Redacted first and cut after: a cut in the middle of an address would hide it from the redactor.
+        return self._excerpts.redact(text)[:length]
+
+    def _task(
+        self, queries: pa.RecordBatch, task: str, redactor: Redactor, event_turns: pa.Array, source: str
+    ) -> pa.RecordBatch:
+        messages, responses = self._redact(queries, redactor)
+        size = len(queries)
+        columns = {
+            "query_id": keyed_hashes(self.key, ("query", task), conversations(messages)),
+            "request_id": queries.column("request_id"),
+            "source": pa.repeat(pa.scalar(source), size),
+            "event_turn": event_turns,
+            "task": pa.repeat(pa.scalar(task), size),
+            "received_at": queries.column("received_at"),
+            "messages": messages,
+            "model_version": queries.column("model_version"),
+            "response": responses,
+            "feedback": pa.nulls(size, pa.string()),
+            "user_hash": self._users(queries.column("user")),
+            "redactor_version": pa.repeat(pa.scalar(redactor.version), size),
+        }
+        return pa.RecordBatch.from_pydict(columns)
+
+    def _users(self, users: pa.Array) -> pa.Array:
+        encoded = pc.dictionary_encode(users)
+        named = encoded.dictionary.to_pylist()
+        hashes = self._hashes
+        if len(hashes) > _USERS_KEPT:
+            hashes.clear()
+        fresh = [user for user in named if user not in hashes]
+        new = keyed_hashes(self.key, ("user",), pa.array(fresh, pa.string())).to_pylist()
+        hashes.update(zip(fresh, new, strict=True))
+        self.users.update(int(one[:16], 16) for one in new)
+        return pa.array([hashes[user] for user in named], pa.string()).take(encoded.indices)
+
+    def _redact(self, queries: pa.RecordBatch, redactor: Redactor) -> tuple[pa.ListArray, pa.Array]:
+        """Messages and responses without what is personal; of one query the same value has the same placeholder."""
+        messages, responses = nfc(queries.column("messages")), pc.utf8_normalize(queries.column("response"), "NFC")
+        contents = pc.struct_field(messages.values, ["content"])
+        rows = row_numbers(messages)
+        asked, answered = _mask(redactor.maybe(contents)), _mask(redactor.maybe(responses))
+        suspects = np.union1d(rows[asked], np.flatnonzero(answered))
+        if not len(suspects):
+            return messages, responses
+        offsets = messages.offsets.to_numpy()
+        replaced: dict[int, str] = {}
+        answers: dict[int, str] = {}
+        for row in suspects.tolist():
+            places = range(offsets[row], offsets[row + 1])
+            response = responses[row].as_py()
+            texts = [contents[place].as_py() for place in places]
+            clean = redactor.together([*texts, response] if response is not None else texts)
+            replaced.update(zip(places, clean, strict=False))
+            if response is not None:
+                answers[row] = clean[-1]
+        roles = pc.struct_field(messages.values, ["role"])
+        values = pa.StructArray.from_arrays([roles, _replace(contents, replaced)], ["role", "content"])
+        return pa.ListArray.from_arrays(messages.offsets, values), _replace(responses, answers)
+
+    def counts(self) -> dict[str, int]:
+        """Values that were replaced, by their kind."""
+        total: Counter[str] = Counter()
+        for redactor in self._redactors.values():
+            total.update(redactor.counts)
+        return dict(sorted(total.items()))
+
+
+def nfc(messages: pa.ListArray) -> pa.ListArray:
+    """Messages in Unicode NFC, without a hidden start."""
+    values = messages.flatten()
+    content = pc.utf8_normalize(pc.struct_field(values, ["content"]), "NFC")
+    lengths = pc.list_value_length(messages).to_numpy()
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    both = pa.StructArray.from_arrays([pc.struct_field(values, ["role"]), content], ["role", "content"])
+    return pa.ListArray.from_arrays(offsets, both)
+
+
+def conversations(messages: pa.ListArray) -> pa.Array:
+    """Each conversation as one text, roles and contents kept apart by characters that no message holds."""
+    values = messages.flatten()
+    said = pc.binary_join_element_wise(pc.struct_field(values, ["role"]), pc.struct_field(values, ["content"]), "\x1d")
+    lengths = pc.list_value_length(messages).to_numpy()
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, said), "\x1e")
+
+
+def row_numbers(messages: pa.ListArray) -> npt.NDArray[np.int64]:
+    """The row of each message."""
+    return np.repeat(np.arange(len(messages)), pc.list_value_length(messages).to_numpy())
+
+
+def _replace(texts: pa.Array, new: dict[int, str]) -> pa.Array:
+    if not new:
+        return texts
+    at = np.array(sorted(new))
+    mask = np.zeros(len(texts), bool)
+    mask[at] = True
+    return pc.replace_with_mask(texts, pa.array(mask), pa.array([new[place] for place in at.tolist()], pa.string()))
+
+
+def _mask(array: pa.Array) -> _Mask:
+    return np.asarray(pc.fill_null(array, False).to_numpy(zero_copy_only=False), bool)

@@ -1,0 +1,119 @@
+"""``tao lake`` and ``tao erase``: upkeep of the tables, migration, and erasure."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from tao_ops.cli_errors import EXIT_RETRY, readable_errors
+from tao_ops.errors import ConfigError
+
+app = typer.Typer(no_args_is_help=True, help="The tables: retention, compaction, migration.")
+
+Name = Annotated[str, typer.Argument(help="The flywheel: a file of include/flywheels/, without .yaml.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Count what would go, and change nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and the log on standard error.")]
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@app.command("maintain")
+def maintain_command(
+    name: Annotated[str | None, typer.Argument(help="One flywheel; default: all.")] = None,
+    keep_files: Annotated[
+        str, typer.Option("--keep-files", help="How long files of older versions stay: 7d, 36h; a day at least.")
+    ] = "7d",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Expire rows past their retention, make one file of many small ones, delete dead files."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from tao_ops.config import Duration, flywheel_names, load_flywheel
+    from tao_ops.lake import open_lake
+    from tao_ops.maintenance import maintain
+    from tao_ops.settings import Settings
+
+    with readable_errors(EXIT_RETRY):
+        settings = Settings.from_env()
+        try:
+            keep = TypeAdapter(Duration).validate_python(keep_files)
+        except ValidationError:
+            raise ConfigError(
+                f"{keep_files!r} is not a duration", where="--keep-files", mend="write 7d or 36h"
+            ) from None
+        done = maintain(
+            [load_flywheel(one, settings) for one in ([name] if name else flywheel_names(settings))],
+            open_lake(settings.lake),
+            now=datetime.now(UTC),
+            say=_aside if as_json else _say,
+            keep_files=keep,
+            dry_run=dry_run,
+        )
+    if as_json:
+        print(json.dumps([one.as_dict() for one in done], indent=2))
+        return
+    numbers = ("expired", "files before", "after", "bytes before", "after", "dead files deleted")
+    table = Table("table", *(Column(name, justify="right") for name in numbers), box=None, pad_edge=False)
+    for one in done:
+        name_of, *rest = one.as_dict().values()
+        table.add_row(name_of, *(f"{number:,}" for number in rest))
+    Console().print(table if done else "the lake is empty")
+
+
+@app.command("migrate")
+def migrate_command() -> None:
+    """Bring the tables of an earlier release up to date; run it once, while no turn is at work."""
+    from tao_ops.lake import open_lake
+    from tao_ops.migrate import migrate
+    from tao_ops.settings import Settings
+
+    with readable_errors(EXIT_RETRY):
+        settings = Settings.from_env()
+        if not migrate(open_lake(settings.lake), settings.require_hash_key, _say):
+            _say("every table is up to date")
+
+
+def erase_command(
+    name: Name,
+    user: Annotated[str | None, typer.Option("--user", help="The user as the logs name it.")] = None,
+    user_hash: Annotated[str | None, typer.Option("--user-hash", help="The user's hash as the tables hold it.")] = None,
+    query: Annotated[str | None, typer.Option("--query", help="A query_id: whoever sent it.")] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person's rows, or a query's, from every table and file, and name the releases they had touched.
+
+    The raw logs are not touched: what is erased is not taken from them again.
+    """
+    from tao_ops.config import load_flywheel
+    from tao_ops.database import database
+    from tao_ops.erasure import erase
+    from tao_ops.erasure_plan import Subject
+    from tao_ops.lake import open_lake
+    from tao_ops.privacy import keyed_hash
+    from tao_ops.settings import Settings
+
+    with readable_errors(EXIT_RETRY):
+        settings = Settings.from_env()
+        flywheel = load_flywheel(name, settings).name
+        if [user, user_hash, query].count(None) != 2:
+            raise ConfigError("give exactly one of --user, --user-hash and --query", where="tao erase")
+        if user is not None:
+            user_hash = keyed_hash(settings.require_hash_key(), "user", user)
+        subject, lake, say = Subject(user_hash, query), open_lake(settings.lake), _aside if as_json else _say
+        with database(settings) as url:
+            done = erase(flywheel, subject, lake=lake, settings=settings, url=url, dry_run=dry_run, say=say)
+    if as_json:
+        shown: dict[str, Any] = done.as_dict()
+        print(json.dumps(shown, indent=2))

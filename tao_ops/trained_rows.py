@@ -1,0 +1,125 @@
+"""The rows that candidates were trained on, which lie beside them: found again and taken out when they are erased."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tao_ops.files import read_json, write_json
+from tao_ops.lake import Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS, MANIFEST, NEWEST = "training_rows.parquet", "manifest.json", "candidate.json"
+
+Gone = Callable[[str, str], bool]
+"""Whether the query of a turn is erased: ``gone(turn, query_id)``."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate's folder.
+
+    Attributes:
+        folder: the model, with the rows it was trained on and its manifest.
+        model_version: digest of the model; empty for what a killed ``update`` left.
+        base: model version that it was trained from.
+    """
+
+    folder: Path
+    model_version: str
+    base: str
+
+    @property
+    def run_id(self) -> str:
+        """The run that made it, as folders name it."""
+        return self.folder.parent.name
+
+
+def candidates(lake: Lake, flywheel: str) -> list[Candidate]:
+    """All candidates of a flywheel, and what killed attempts left of some; none where artifacts cannot be."""
+    if "://" in lake.root:
+        return []
+    root = Path(lake.root) / "artifacts" / flywheel
+    return [_candidate(path.parent) for path in sorted(root.rglob(ROWS))]
+
+
+def touched(candidate: Candidate, gone: Gone) -> int:
+    """How many of the rows that it was trained on are to go."""
+    return _split(candidate.folder / ROWS, gone)[1]
+
+
+def descendants(every: Collection[Candidate], models: Collection[str]) -> set[str]:
+    """``models`` and all that were trained from them, in any number of steps."""
+    found = set(models)
+    while more := {c.model_version for c in every if c.base in found} - found:
+        found |= more
+    return found
+
+
+def erase(candidate: Candidate, gone: Gone, now: datetime) -> int:
+    """Take the rows out, for ever; returns how many there were.
+
+    The manifest says from then on ``replayable: false``, when, and how many rows; ``training_rows_sha256`` is that of
+    the rows that are left, ``rows`` stays what the model was trained on. It names nobody. Killed at any moment, it
+    ends well when run again.
+    """
+    path = candidate.folder / ROWS
+    left, removed = _split(path, gone)
+    if removed:
+        with _replaced(path, left) as digest:
+            for manifest in _manifests(candidate):
+                told = read_json(manifest)
+                erased = {"at": now.isoformat(timespec="seconds"), "rows": told["rows"] - left.num_rows}
+                lineage = {**told.get("lineage", {}), "training_rows_sha256": digest}
+                write_json(manifest, {**told, "replayable": False, "erased": erased, "lineage": lineage})
+    return removed
+
+
+def _candidate(folder: Path) -> Candidate:
+    manifest = folder / MANIFEST
+    told: dict[str, Any] = read_json(manifest) if manifest.is_file() else {"model_version": "", "base": {}}
+    return Candidate(folder, told["model_version"], told["base"].get("model_version", ""))
+
+
+def _manifests(candidate: Candidate) -> Iterator[Path]:
+    """Its manifest, and the run's copy of it where that is of this candidate."""
+    own, newest = candidate.folder / MANIFEST, candidate.folder.parent / NEWEST
+    if own.is_file():
+        yield own
+        if newest.is_file() and read_json(newest)["model_version"] == candidate.model_version:
+            yield newest
+
+
+def _split(path: Path, gone: Gone) -> tuple["pa.Table", int]:
+    """The rows that stay, and the number of those that go."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(path)
+    pairs = zip(rows.column("turn").to_pylist(), rows.column("query_id").to_pylist(), strict=True)
+    stay = [not gone(turn, query_id) for turn, query_id in pairs]
+    return rows.filter(pa.array(stay, pa.bool_())), stay.count(False)
+
+
+@contextmanager
+def _replaced(path: Path, rows: "pa.Table") -> Iterator[str]:
+    """Give the SHA-256 of the file of ``rows``; put it in the place of ``path`` once the block has ended well."""
+    import pyarrow.parquet as pq
+
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        pq.write_table(rows, fresh)
+        with fresh.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        yield digest
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
