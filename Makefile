@@ -54,8 +54,9 @@ $(ENVIRONMENT): requirements/cpu.txt pyproject.toml
 	@test "$$(uname -sm)" = "Linux x86_64" || { echo "error: the locked packages are made for Linux on x86-64, this is $$(uname -sm)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make an environment — install its venv module (Debian: python3.11-venv)" >&2; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@# Compiled here, once: each stage is a process of its own, and would compile all that it imports where none may.
 	@echo "installing the locked packages into $(VENV) (about 5 GB)"
-	@$(UV) pip sync -q --python $(BIN)/python $(TORCH) requirements/cpu.txt requirements/uv.txt
+	@$(UV) pip sync -q --compile-bytecode --python $(BIN)/python $(TORCH) requirements/cpu.txt requirements/uv.txt
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 

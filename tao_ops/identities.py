@@ -49,9 +49,9 @@ class Identities:
         again = np.zeros(len(high), bool)
         again[1:] = (high[order][1:] == high[order][:-1]) & (low[order][1:] == low[order][:-1])
         first = order[np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))]
-        repeated = order[again]
-        same = value[repeated] == value[first[again]]
-        known[repeated] = np.maximum(known[repeated], np.where(same, Known.SAME, Known.OTHER))
+        unheld = again & (known[order] == Known.NEW)
+        repeated = order[unheld]
+        known[repeated] = np.where(value[repeated] == value[first[unheld]], Known.SAME, Known.OTHER)
         fresh = order[~again & (known[order] == Known.NEW)]
         self._append(high[fresh], low[fresh], value[fresh])
         return known

@@ -13,6 +13,9 @@ from tao_ops.config import Flywheel, PrivacyConfig
 from tao_ops.privacy import Redactor, keyed_hash, keyed_hashes
 from tao_ops.tables import QUERIES
 
+MAX_TEXT = 1 << 20
+"""Bytes of a conversation or a response: a quarter of a million tokens, and what redaction has time for."""
+
 _USERS_KEPT = 1 << 18
 """Users whose hashes are remembered: most come again."""
 
@@ -125,6 +128,43 @@ class Intake:
         for redactor in self._redactors.values():
             total.update(redactor.counts)
         return dict(sorted(total.items()))
+
+
+def too_long(queries: pa.RecordBatch) -> pa.BooleanArray | None:
+    """Which conversations or responses are longer than :data:`MAX_TEXT`; None where no one is."""
+    if queries.nbytes <= MAX_TEXT:
+        return None
+    said = queries.column("messages").flatten()
+    longest = pc.max(pc.binary_length(pc.struct_field(said, ["content"]))).as_py() or 0
+    answer = pc.max(pc.binary_length(queries.column("response"))).as_py() or 0
+    many = pc.max(pc.list_value_length(queries.column("messages"))).as_py() or 0
+    if many * longest <= MAX_TEXT // 2 and answer <= MAX_TEXT:
+        return None  # the usual case, without making the conversations
+    texts = (conversations(queries.column("messages")), queries.column("response"))
+    either = pc.or_(*(pc.fill_null(pc.greater(pc.binary_length(text), MAX_TEXT), False) for text in texts))
+    return either if pc.any(either).as_py() else None
+
+
+def identified(queries: pa.RecordBatch, key: bytes) -> pa.RecordBatch:
+    """With a request id each: one that has none is told from others by its time, its user and what was said."""
+    ids = queries.column("request_id")
+    if not ids.null_count:
+        return queries
+    lacking = queries.filter(pc.is_null(ids))
+    said = conversations(lacking.column("messages")).to_pylist()
+    times, users = lacking.column("received_at").to_pylist(), lacking.column("user").to_pylist()
+    made = [
+        keyed_hash(key, "request", at.isoformat(), user or "", text)
+        for at, user, text in zip(times, users, said, strict=True)
+    ]
+    whole = pc.replace_with_mask(ids, pc.is_null(ids), pa.array(made, pa.string()))
+    return queries.set_column(queries.schema.get_field_index("request_id"), "request_id", whole)
+
+
+def identities(sources: pa.Array, request_ids: pa.Array) -> list[bytes]:
+    """What tells queries from one another: the namespace of their source and their request id."""
+    ids: list[bytes] = pc.cast(pc.binary_join_element_wise(sources, request_ids, "\x1f"), pa.binary()).to_pylist()
+    return ids
 
 
 def nfc(messages: pa.ListArray) -> pa.ListArray:

@@ -13,6 +13,7 @@ from tao_ops.errors import DataError
 from tao_ops.sources.fields import iso_time
 from tao_ops.sources.files import LogFile, find, opened
 from tao_ops.sources.records import BATCH_ROWS, Window
+from tao_ops.sources.stores import filesystem_of, matching, reaching
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 _LAST_SECOND = 253_402_300_800
@@ -99,13 +100,11 @@ def _delta_table(path: str) -> Any:
 
 
 def _has_log(path: str) -> bool:
-    from fsspec.core import url_to_fs
-
-    try:
-        filesystem, root = url_to_fs(path)
-        return bool(filesystem.isdir(f"{root}/_delta_log"))
-    except (OSError, ValueError, ImportError):
-        return False  # what is wrong with the place is said where its files are looked for
+    # A store that does not answer must not pass for one without a log: rows that were deleted are still in the files.
+    with reaching(path):
+        filesystem = filesystem_of(path)
+        log = filesystem._strip_protocol(f"{path.rstrip('/')}/_delta_log")
+        return any(True for _ in matching(filesystem, f"{log}/*.json"))
 
 
 def _unreadable(where: str, error: Exception) -> DataError:

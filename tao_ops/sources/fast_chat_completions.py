@@ -57,6 +57,8 @@ def block_parser(parse: Parse) -> ParseBlock:
 
     def parse_block(block: Block) -> Batch:
         parts = list(_parts(block, parse))
+        if len(parts) == 1:
+            return parts[0]
         queries = pa.concat_batches([part.queries for part in parts])
         return Batch(block.file, queries, [line for part in parts for line in part.broken])
 
@@ -172,7 +174,9 @@ def _conversations(messages: pa.ListArray, good: _Mask) -> tuple[pa.ListArray, p
     row_of = _rows(messages, len(good))
     said = messages.flatten()
     role, content = pc.struct_field(said, ["role"]), pc.struct_field(said, ["content"])
-    odd = _mask(pc.or_(pc.is_null(role), pc.is_null(content))) | _among(role, "tool", "function")
+    odd = _mask(pc.or_(pc.is_null(role), pc.is_null(content))) | ~_among(
+        role, "user", "assistant", "system", "developer"
+    )
     if "tool_calls" in said.type.names:
         calls = pc.fill_null(pc.list_value_length(pc.struct_field(said, ["tool_calls"])), 0)
         odd |= _mask(pc.greater(calls, 0)) | _mask(pc.is_valid(pc.struct_field(said, ["function_call"])))

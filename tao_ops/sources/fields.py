@@ -15,6 +15,10 @@ EXCERPT = 400
 NonText = Literal["quarantine", "strip"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SYSTEM = ("system", "developer")
+_TOOL = ("tool", "function")
+ROLES = ("user", "assistant", *_SYSTEM, *_TOOL)
+"""The roles of the chat-completions API: another word there is no role, and nobody would redact it."""
+
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([nrtbf])|(.))")
 
 
@@ -43,7 +47,7 @@ def conversation(value: Any, non_text: NonText) -> Conversation | Reason:
     messages: list[Message] = []
     system: list[str] = []
     for message in value:
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
             return Reason.NO_MESSAGES
         content = _content(message, non_text)
         if isinstance(content, Reason):
@@ -66,7 +70,7 @@ def _content(message: dict[str, Any], non_text: NonText) -> str | Reason | None:
     """A message's text; None where nothing of it is text and that is left out."""
     strip = non_text == "strip"
     content = message.get("content")
-    if message["role"] in ("tool", "function"):
+    if message["role"] in _TOOL:
         return None if strip else Reason.NON_TEXT_CONTENT
     if (message.get("tool_calls") or message.get("function_call")) and not strip:
         return Reason.NON_TEXT_CONTENT

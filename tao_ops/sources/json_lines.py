@@ -59,7 +59,7 @@ def read(file: LogFile, parse: Parse, parse_block: ParseBlock | None = None) -> 
         parse_block: reads many lines at once, to the same effect, where a format has a faster way.
 
     Raises:
-        DataError: the file cannot be opened.
+        DataError: the file cannot be opened or read.
     """
     stream = chunks(file)
     try:

@@ -101,11 +101,11 @@ def reaching(where: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError):
         raise DataError("there is no such bucket or folder", where=where, mend="mend the source's pattern") from None
     except Exception as error:
-        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        said = " ".join((str(error) or type(error).__name__).split())[:300]
         if _is_denial(error):
             mend = "give this process's account the right to list and read"
             raise DataError(f"access is denied: {said}", where=where, mend=mend) from error
-        if isinstance(error, ValueError):
+        if isinstance(error, ValueError) or type(error).__name__ == "ParamValidationError":
             raise DataError(f"cannot be read: {said}", where=where, mend="mend the source's pattern") from error
         raise SourceUnreachable(
             f"cannot be read: {said}", where=where, mend="see that it is there and answers, and run it again"

@@ -15,8 +15,7 @@ from tao_ops import erasure, routing, sources
 from tao_ops.config import SourceConfig, expand
 from tao_ops.errors import DataError
 from tao_ops.identities import Identities, Known
-from tao_ops.intake import Intake, conversations
-from tao_ops.privacy import keyed_hash
+from tao_ops.intake import Intake, conversations, identified, identities, too_long
 from tao_ops.records import StageReport
 from tao_ops.refusals import Refusals
 from tao_ops.sources.records import Batch, BrokenLine, Window
@@ -24,9 +23,6 @@ from tao_ops.spool import Spool
 from tao_ops.stages import Run
 from tao_ops.tables import QUARANTINE, QUERIES, TURNS, Reason
 from tao_ops.turn import turn_key, turns_within
-
-MAX_TEXT = 1 << 20
-"""Bytes of a conversation or a response: a quarter of a million tokens."""
 
 CLOCKS = timedelta(minutes=5)
 """How far a logging machine's clock may be ahead of ours."""
@@ -115,7 +111,7 @@ class _Taking:
         queries = self._of_sane_length(self._of_the_window(batch), source, batch.file)
         queries, tasks = self._of_the_tasks(queries, source, batch.file)
         queries, tasks, event_turns = self._of_the_turns(queries, tasks)
-        queries = self._identified(queries)
+        queries = identified(queries, self.key)
         new = self._new(queries, source, batch.file)
         rows = self.intake.rows(queries.filter(new), tasks.filter(new), event_turns.filter(new), source.namespace)
         rows = self._not_erased(rows)
@@ -138,12 +134,8 @@ class _Taking:
 
     def _of_sane_length(self, queries: pa.RecordBatch, source: SourceConfig, file: str) -> pa.RecordBatch:
         """Without those whose conversation or response is longer than any context, and than redaction has time for."""
-        lengths = [
-            pc.binary_length(conversations(queries.column("messages"))),
-            pc.binary_length(queries.column("response")),
-        ]
-        long = pc.or_(*(pc.fill_null(pc.greater(length, MAX_TEXT), False) for length in lengths))
-        if not pc.any(long).as_py():
+        long = too_long(queries)
+        if long is None:
             return queries
         for row in queries.filter(long).select(["position", "received_at", "user"]).to_pylist():
             line = BrokenLine(row["position"], Reason.TOO_LONG, "", row["received_at"], row["user"])
@@ -174,26 +166,11 @@ class _Taking:
         keys = pa.array([turn.key for turn in self.turns]).take(pa.array(index))
         return queries.filter(keep), tasks.filter(keep), keys.filter(keep)
 
-    def _identified(self, queries: pa.RecordBatch) -> pa.RecordBatch:
-        """A query without a request id is told from others by its time, its user and what was said."""
-        ids = queries.column("request_id")
-        if not ids.null_count:
-            return queries
-        lacking = queries.filter(pc.is_null(ids))
-        said = conversations(lacking.column("messages")).to_pylist()
-        times, users = lacking.column("received_at").to_pylist(), lacking.column("user").to_pylist()
-        made = [
-            keyed_hash(self.key, "request", at.isoformat(), user or "", text)
-            for at, user, text in zip(times, users, said, strict=True)
-        ]
-        whole = pc.replace_with_mask(ids, pc.is_null(ids), pa.array(made, pa.string()))
-        return queries.set_column(queries.schema.get_field_index("request_id"), "request_id", whole)
-
     def _new(self, queries: pa.RecordBatch, source: SourceConfig, file: str) -> pa.Array:
         """Which queries neither another turn holds nor this run has taken already."""
         from xxhash import xxh3_64_intdigest
 
-        ids = _joined(pa.repeat(pa.scalar(source.namespace), len(queries)), queries.column("request_id"))
+        ids = identities(pa.repeat(pa.scalar(source.namespace), len(queries)), queries.column("request_id"))
         held = self.held.known(ids) if len(self.held) else np.zeros(len(ids), bool)
         own = pc.greater_equal(queries.column("received_at"), pa.scalar(self.run.turn.start)).to_numpy(
             zero_copy_only=False
@@ -229,7 +206,7 @@ class _Taking:
             f" and received_at >= '{self.window.start.isoformat()}' and received_at < '{self.window.end.isoformat()}'"
         )
         for batch in self.run.lake.scan(QUERIES, ["source", "request_id"], condition):
-            held.add(_joined(*batch.columns), np.zeros(len(batch), np.uint64))
+            held.add(identities(*batch.columns), np.zeros(len(batch), np.uint64))
         return held
 
     def report(self, version: int) -> StageReport:
@@ -253,12 +230,6 @@ class _Taking:
                 **{name: self.counts[name] for name in ("repeated", "held", "other_traffic", "erased")},
             },
         )
-
-
-def _joined(sources: pa.Array, request_ids: pa.Array) -> list[bytes]:
-    """The identities of queries."""
-    ids: list[bytes] = pc.cast(pc.binary_join_element_wise(sources, request_ids, "\x1f"), pa.binary()).to_pylist()
-    return ids
 
 
 def _nothing(run: Run, taking: _Taking) -> DataError:

@@ -232,6 +232,26 @@ def test_an_advisory_lock_waits_no_longer_than_it_says(database_url: str) -> Non
             assert holder.execute("select pg_try_advisory_lock_shared(1) and false as n").fetchone() is not None
 
 
+def test_a_wait_for_a_lock_is_said_once_and_only_where_there_is_one(database_url: str) -> None:
+    said: list[str] = []
+
+    def waiting() -> None:
+        said.append("waits")
+
+    with connect(database_url) as holder, connect(database_url) as other:
+        with advisory_lock(other, "x", waiting=waiting):
+            assert said == []
+        with (
+            advisory_lock(holder, "x"),
+            pytest.raises(RegistryError, match="for the lock 'x'"),
+            advisory_lock(other, "x", seconds=0.3, waiting=waiting),
+        ):
+            pass
+        assert said == ["waits"]
+        with advisory_lock(holder, "x"), advisory_lock(other, "y", waiting=waiting):
+            assert said == ["waits"]
+
+
 def test_a_lost_connection_frees_the_lock_and_hides_no_error(database_url: str) -> None:
     with connect(database_url) as holder, connect(database_url) as other:
         with pytest.raises(ZeroDivisionError), advisory_lock(holder, "x"):

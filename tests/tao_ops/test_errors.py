@@ -28,4 +28,5 @@ def test_every_error_is_documented_and_says_whether_a_retry_helps(kind: type[Tao
 
 def test_only_what_may_pass_is_retried() -> None:
     assert EngineError.retryable and LakeError.retryable
+    assert errors.SourceUnreachable.retryable
     assert not LeaseHeld.retryable and not errors.ConfigError.retryable and not errors.DataError.retryable

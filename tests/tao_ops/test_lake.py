@@ -1,14 +1,16 @@
 """A write replaces one partition, whole, in one commit, or nothing."""
 
 import multiprocessing
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from tao_ops.errors import LakeError
+from tao_ops.errors import DataError, LakeError
 from tao_ops.lake import Lake, open_lake
 from tao_ops.tables import PROMPTS, QUARANTINE, RESPONSES, REWARDS, TABLES
 from tao_ops.turn import Turn
@@ -163,3 +165,109 @@ def test_artifacts_have_a_folder_per_run(lake: Lake) -> None:
     assert folder.is_dir() and folder.relative_to(lake.root) == Path("artifacts/tickets/2026-11-21T00-00Z/manual__1-2")
     with pytest.raises(LakeError, match="TAO_LAKE"):
         Lake("s3://bucket/lake").artifacts(_turn(), "r")
+
+
+def _batches(*sizes: int, **columns: Any) -> Iterator[pa.RecordBatch]:
+    """Rows of ``prompts`` without the columns that all share, numbered from 0."""
+    names = [field for field in PROMPTS.schema if field.name not in ("flywheel", "turn", "run_id")]
+    number = 0
+    for size in sizes:
+        rows = [{**row, **columns} for row in _prompts(*(f"q{n}" for n in range(number, number + size)))]
+        number += size
+        yield pa.RecordBatch.from_pylist(rows, schema=pa.schema(names))
+
+
+def _files(lake: Lake) -> set[Path]:
+    return set((Path(lake.root) / "prompts").rglob("*.parquet"))
+
+
+def test_a_stream_replaces_the_turn_in_one_commit(lake: Lake) -> None:
+    first = lake.write_stream(PROMPTS, _batches(3, 0, 2), turn=_turn(), run_id="r1")
+    assert _ids(lake) == ["q0", "q1", "q2", "q3", "q4"]
+    second = lake.write_stream(PROMPTS, _batches(1, 1), turn=_turn(), run_id="r2")
+    assert second == first + 1 and _ids(lake) == ["q0", "q1"] and len(_ids(lake, version=first)) == 5
+    (row, _) = lake.read(PROMPTS).to_pylist()
+    assert (row["flywheel"], row["turn"], row["run_id"]) == ("tickets", _turn().key, "r2")
+
+
+@pytest.mark.parametrize("batches", [(), (0,), (0, 0)])
+def test_a_stream_without_rows_clears_the_turn_alone(lake: Lake, batches: tuple[int, ...]) -> None:
+    for day in (20, 21):
+        lake.write_stream(PROMPTS, _batches(2), turn=_turn(day), run_id="r")
+    before = lake.version(PROMPTS)
+    assert before is not None
+    assert lake.write_stream(PROMPTS, _batches(*batches), turn=_turn(21), run_id="r") == before + 1
+    assert set(lake.read(PROMPTS).column("turn").to_pylist()) == {_turn(20).key}
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("mine"), DataError("mine"), KeyboardInterrupt("mine")])
+def test_a_stream_that_breaks_off_writes_nothing_and_its_own_error_comes_through(
+    lake: Lake, error: BaseException
+) -> None:
+    lake.write_stream(PROMPTS, _batches(2), turn=_turn(), run_id="r1")
+    version, files = lake.version(PROMPTS), _files(lake)
+
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield from _batches(5, 5)
+        raise error
+
+    with pytest.raises(type(error), match="mine") as caught:
+        lake.write_stream(PROMPTS, broken(), turn=_turn(), run_id="r2")
+    assert caught.value is error
+    assert (lake.version(PROMPTS), _files(lake), _ids(lake)) == (version, files, ["q0", "q1"])
+
+
+def test_a_stream_whose_rows_lack_a_column_writes_nothing(lake: Lake) -> None:
+    lake.write_stream(PROMPTS, _batches(2), turn=_turn(), run_id="r1")
+    version, files = lake.version(PROMPTS), _files(lake)
+    lacking = (batch.drop_columns(["cluster"]) for batch in _batches(3))
+    with pytest.raises(KeyError, match="cluster"):
+        lake.write_stream(PROMPTS, lacking, turn=_turn(), run_id="r2")
+    assert (lake.version(PROMPTS), _files(lake)) == (version, files)
+
+
+def test_a_row_that_lacks_a_column_has_a_null_there(lake: Lake) -> None:
+    lake.write(PROMPTS, [{"query_id": "a", "task": "t"}], turn=_turn(), run_id="r")
+    (row,) = lake.read(PROMPTS).to_pylist()
+    assert row["query_id"] == "a" and row["messages"] is row["count"] is row["cluster"] is row["split"] is None
+
+
+def test_a_stream_needs_every_column_of_the_partition(lake: Lake) -> None:
+    with pytest.raises(ValueError, match="shard"):
+        lake.write_stream(REWARDS, iter([]), turn=_turn(), run_id="r")
+    assert lake.version(REWARDS) is None
+
+
+def _scanned(lake: Lake, condition: str, *columns: str) -> list[tuple[Any, ...]]:
+    names = list(columns) or ["query_id"]
+    batches = list(lake.scan(PROMPTS, names, condition))
+    assert all(batch.schema == pa.schema([PROMPTS.schema.field(name) for name in names]) for batch in batches)
+    return sorted(tuple(row.values()) for batch in batches for row in batch.to_pylist())
+
+
+def test_a_scan_gives_the_rows_for_which_its_condition_holds(lake: Lake) -> None:
+    assert _scanned(lake, "flywheel = 'tickets'") == []
+    for day in (20, 21):
+        lake.write_stream(PROMPTS, _batches(3, count=day), turn=_turn(day), run_id="r")
+    lake.write_stream(PROMPTS, _batches(1), turn=_turn(21, "else"), run_id="r")
+    mine = f"flywheel = 'tickets' and turn <> '{_turn(20).key}'"
+    assert _scanned(lake, mine) == [("q0",), ("q1",), ("q2",)]
+    assert _scanned(lake, f"{mine} and query_id > 'q0' and count = 21", "count", "query_id") == [(21, "q1"), (21, "q2")]
+    assert _scanned(lake, "flywheel = 'nobody'") == []
+
+
+def test_a_scan_keeps_types_and_does_not_hold_all_rows_at_once(lake: Lake) -> None:
+    lake.write_stream(PROMPTS, _batches(20_000, 20_000), turn=_turn(), run_id="r")
+    batches = list(lake.scan(PROMPTS, ["messages", "query_id"], "true"))
+    assert sum(map(len, batches)) == 40_000 and max(map(len, batches)) < 20_000
+    assert batches[0].column("messages")[0].as_py() == [{"role": "user", "content": "hi"}]
+
+
+def test_a_scan_that_cannot_be_done_names_the_table(lake: Lake) -> None:
+    lake.write(PROMPTS, _prompts("a"), turn=_turn(), run_id="r")
+    with pytest.raises(LakeError, match="cannot read.*prompts"):
+        list(lake.scan(PROMPTS, ["query_id"], "no_such_column = 1"))
+    for file in _files(lake):
+        file.unlink()
+    with pytest.raises(LakeError, match="cannot read.*prompts"):
+        list(lake.scan(PROMPTS, ["query_id"], "true"))

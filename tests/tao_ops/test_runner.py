@@ -1,5 +1,8 @@
 """A stage runs under its lease and is recorded, or leaves no trace."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -7,7 +10,8 @@ from typing import Any
 import pytest
 
 from tao_ops import lease, runner, turns
-from tao_ops.errors import DataError, LeaseHeld
+from tao_ops.database import advisory_lock, connect, front_door
+from tao_ops.errors import DataError, LeaseHeld, RegistryError
 from tao_ops.stages import Stage
 from tao_ops.tables import CLUSTERS, TABLES, TURNS
 
@@ -82,3 +86,57 @@ def test_runs_of_different_turns_do_not_meet(shop: Shop) -> None:
     with lease.hold(run.database_url, other, "manual__0", "update", keep_between=False):
         assert runner.execute(Stage.INGEST, run).rows_out == 12
     assert turns.newest_run_id(run.lake, run.turn) == "manual__1" and turns.newest_run_id(run.lake, other) is None
+
+
+def _holding(run: Any, flywheel: str) -> Any:
+    """What another turn of a flywheel does while it is at its front door."""
+    holder = ExitStack()
+    holder.enter_context(advisory_lock(holder.enter_context(connect(run.database_url)), front_door(flywheel)))
+    return holder
+
+
+@pytest.mark.parametrize("stage", [Stage.INGEST, Stage.VALIDATE])
+def test_a_second_turn_of_a_flywheel_waits_at_the_front_door_and_says_so(shop: Shop, stage: Stage) -> None:
+    shop.log()
+    shop.log(day=22)
+    if stage is Stage.VALIDATE:
+        runner.execute(Stage.INGEST, shop.run())
+    told, run = threading.Event(), replace(shop.run(run_id="r2"), say=lambda line: (shop.said.append(line), told.set()))
+    shop.said.clear()
+    with ThreadPoolExecutor(1) as pool:
+        with _holding(run, "shop"):
+            done = pool.submit(runner.execute, stage, run)
+            assert told.wait(30)
+            assert shop.said == ["another turn of shop is at its ingest or validate: waiting for it"]
+            assert not done.done() and shop.run().lake.read(TURNS, stage=stage.value, run_id="r2").num_rows == 0
+        assert done.result(60).rows_in == 12
+
+
+def test_a_front_door_that_stays_shut_is_one_line_and_nothing_is_written(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "FRONT_DOOR_SECONDS", 0.2)
+    shop.log()
+    run = shop.run()
+    with _holding(run, "shop"), pytest.raises(RegistryError, match="for the lock 'front door shop'") as caught:
+        runner.execute(Stage.INGEST, run)
+    assert caught.value.retryable and set(shop.versions().values()) == {None}
+    assert runner.execute(Stage.INGEST, shop.run(run_id="manual__2")).rows_out == 12, "the turn is free again"
+
+
+def test_another_flywheels_front_door_is_another(shop: Shop) -> None:
+    shop.log()
+    run = shop.run()
+    with _holding(run, "other"):
+        assert runner.execute(Stage.INGEST, run).rows_out == 12
+    assert not any("waiting" in line for line in shop.said)
+
+
+def test_later_stages_do_not_wait_at_the_front_door(shop: Shop) -> None:
+    shop.log()
+    for stage in (Stage.INGEST, Stage.VALIDATE):
+        runner.execute(stage, shop.run())
+    with _holding(shop.run(), "shop"):
+        for stage in (Stage.GENERATE, Stage.SCORE):
+            assert runner.execute(stage, shop.run()).rows_out > 0
+    assert not any("waiting" in line for line in shop.said)

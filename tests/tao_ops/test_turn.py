@@ -1,11 +1,21 @@
 """A turn is one interval of the schedule, named by its start in UTC."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from tao_ops.errors import ConfigError
-from tao_ops.turn import Turn, last_complete_turn, new_run_id, parse_instant, path_safe, turn_at, turn_key
+from tao_ops.turn import (
+    Turn,
+    last_complete_turn,
+    new_run_id,
+    parse_instant,
+    path_safe,
+    turn_at,
+    turn_key,
+    turns_within,
+)
 
 DAILY = "0 0 * * *"
 
@@ -108,3 +118,51 @@ def test_turns_follow_each_other_over_a_change_of_clocks(
     turn = _at(text, schedule, timezone)
     assert (turn_key(turn.start), turn_key(turn.end)) == (start, end)
     assert _last(end.replace("Z", "+00:00"), schedule, timezone) == turn
+
+
+def _within(start: str, end: str, schedule: str = DAILY, timezone: str = "UTC") -> list[Turn]:
+    edges = (datetime.fromisoformat(start), datetime.fromisoformat(end))
+    return turns_within("tickets", *edges, schedule=schedule, timezone=timezone)
+
+
+def _keys(turns: list[Turn]) -> list[str]:
+    return [turn.key for turn in turns]
+
+
+def test_turns_within_an_interval_are_all_that_hold_an_instant_of_it() -> None:
+    whole = ["2026-11-20T00:00Z", "2026-11-21T00:00Z"]
+    assert _keys(_within("2026-11-20T00:00Z", "2026-11-22T00:00Z")) == whole
+    assert _keys(_within("2026-11-20T23:59:59Z", "2026-11-21T00:00:00.5Z")) == whole
+    assert _keys(_within("2026-11-20T23:59:59Z", "2026-11-21T00:00:00Z")) == whole[:1]
+    assert _keys(_within("2026-11-21T06:00Z", "2026-11-21T06:00:01Z")) == whole[1:]
+    assert _keys(_within("2026-11-21T08:30+09:00", "2026-11-21T09:00+09:00")) == whole[:1]
+
+
+def test_an_interval_without_length_holds_nothing_but_what_began_before_it() -> None:
+    assert _within("2026-11-21T00:00Z", "2026-11-21T00:00Z") == []
+    assert _within("2026-11-21T00:00Z", "2026-11-20T00:00Z") == []
+
+
+@pytest.mark.parametrize("start", ["2026-03-27T09:00Z", "2026-10-23T09:00Z", "2026-10-30T09:00Z"])
+@pytest.mark.parametrize(
+    ("schedule", "timezone"),
+    [
+        (DAILY, "UTC"),
+        (DAILY, "Europe/Berlin"),
+        ("0 2 * * *", "Europe/Berlin"),
+        ("30 2 * * *", "Europe/Berlin"),
+        ("0 */6 * * *", "Europe/Berlin"),
+        ("*/30 * * * *", "Europe/Berlin"),
+        (DAILY, "America/Havana"),
+        ("0 0 * * 1", "Europe/Berlin"),
+    ],
+)
+def test_turns_within_follow_each_other_as_turns_do(start: str, schedule: str, timezone: str) -> None:
+    begin = datetime.fromisoformat(start)
+    end = begin + timedelta(days=4, hours=3)
+    turns = turns_within("tickets", begin, end, schedule=schedule, timezone=timezone)
+    assert turns[0].start <= begin < turns[0].end and turns[-1].start < end <= turns[-1].end
+    for turn, following in pairwise(turns):
+        assert turn.end == following.start
+    for turn in turns:
+        assert turn == turn_at("tickets", turn.start, schedule=schedule, timezone=timezone)

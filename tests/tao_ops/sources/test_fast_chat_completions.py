@@ -103,6 +103,8 @@ ODD: list[bytes] = [
     _line(
         1, request={"messages": [{"role": "assistant", "content": None, "function_call": {"name": "f"}}, MESSAGES[0]]}
     ),
+    _line(1, request={"messages": [{"role": "anna@example.org", "content": "a"}, MESSAGES[0]]}),
+    _line(1, request={"messages": [{"role": ["user"], "content": "a"}, MESSAGES[0]]}),
     _line(1, response=None),
     _line(1, response={"model": "", "choices": []}),
     _line(1, response={"choices": [{"message": {"content": None}}]}),
