@@ -245,7 +245,11 @@ def config_prompt_hash(file: Annotated[Path, typer.Argument(help="A file with a 
     with readable_errors():
         try:
             print(prompt_hash(file.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise ConfigError(
+                f"the prompt cannot be read: {error.strerror}", where=file, mend="mend the path"
+            ) from None
+        except UnicodeDecodeError as error:
             raise ConfigError(f"the prompt cannot be read: {error}", where=file, mend="save it as UTF-8") from None
 
 

@@ -63,6 +63,16 @@ def _shingles(text: str) -> set[str]:
     return {text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1))}
 
 
+def jaccard(text: str, other: str) -> float:
+    """How similar two texts are in truth: the share of their shingles that both have, from 0 to 1.
+
+    >>> round(jaccard("Where is my parcel?", "where is  my parcel"), 2)
+    0.93
+    """
+    mine, others = _shingles(normalise(text)), _shingles(normalise(other))
+    return len(mine & others) / len(mine | others)
+
+
 def leaders(texts: Sequence[str], threshold: float) -> NDArray[np.int64]:
     """Greedy leader clustering in the given order: the position of each text's leader, shape ``(len(texts),)``.
 

@@ -43,18 +43,21 @@ class Identities:
             What was known of each before, a :class:`Known`, shape ``(n,)``.
         """
         high, low = self._digests(identities)
-        value = np.fromiter(values, np.uint64, len(identities))
+        # In their order from here on, equal ones as they came: neighbours are near each other in the runs too.
+        order = np.lexsort((low, high))
+        high, low = high[order], low[order]
+        value = np.fromiter(values, np.uint64, len(identities))[order]
         known = self._lookup(high, low, value)
-        order = np.lexsort((np.arange(len(high)), low, high))
         again = np.zeros(len(high), bool)
-        again[1:] = (high[order][1:] == high[order][:-1]) & (low[order][1:] == low[order][:-1])
-        first = order[np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))]
-        unheld = again & (known[order] == Known.NEW)
-        repeated = order[unheld]
-        known[repeated] = np.where(value[repeated] == value[first[unheld]], Known.SAME, Known.OTHER)
-        fresh = order[~again & (known[order] == Known.NEW)]
+        again[1:] = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+        first = np.maximum.accumulate(np.where(again, 0, np.arange(len(high))))
+        unheld = again & (known == Known.NEW)
+        fresh = ~again & (known == Known.NEW)
+        known[unheld] = np.where(value[unheld] == value[first[unheld]], Known.SAME, Known.OTHER)
         self._append(high[fresh], low[fresh], value[fresh])
-        return known
+        found = np.empty_like(known)
+        found[order] = known
+        return found
 
     def known(self, identities: Sequence[bytes]) -> npt.NDArray[np.bool_]:
         """Whether each is in the set, shape ``(n,)``; nothing is added."""

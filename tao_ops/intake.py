@@ -1,5 +1,6 @@
 """From logged queries to rows of ``queries``: which task, whose, said before or not, redacted, hashed."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,11 @@ MAX_TEXT = 1 << 20
 
 _USERS_KEPT = 1 << 18
 """Users whose hashes are remembered: most come again."""
+
+_NAMES_USER = re.compile(
+    r"""(?i)(["']?(?:user|end_?user|user_?id|safety_identifier|enduser\.id|requester)["']?\s*[:=]\s*["']?)[^"',}\s]+"""
+)
+"""Where a line that cannot be decoded names its user, in the words of the formats that are read."""
 
 _Mask = npt.NDArray[np.bool_]
 COLUMNS = [name for name in QUERIES.schema.names if name not in ("flywheel", "turn", "run_id")]
@@ -60,10 +66,11 @@ class Intake:
         regions = {region for task in self.flywheel.tasks.values() for region in task.privacy.regions}
         return Redactor(PrivacyConfig(regions=tuple(sorted(regions))))
 
-    def excerpt(self, text: str, length: int) -> str:
-        """The beginning of a broken line, without anything personal, whatever its task allows."""
-        # Redacted first and cut after: a cut in the middle of an address would hide it from the redactor.
-        return self._excerpts.redact(text)[:length]
+    def excerpt(self, text: str, length: int, user: str | None = None) -> str:
+        """The beginning of a broken line, without anything personal, whatever its task allows, nor its user's name."""
+        # Cut last: a cut in the middle of an address would hide it from the redactor.
+        clean = _NAMES_USER.sub(r"\1<USER>", self._excerpts.redact(text))
+        return re.sub(rf"(?<!\w){re.escape(user)}(?!\w)", "<USER>", clean)[:length] if user else clean[:length]
 
     def _task(
         self, queries: pa.RecordBatch, task: str, redactor: Redactor, event_turns: pa.Array, source: str

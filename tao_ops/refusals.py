@@ -68,7 +68,7 @@ class Refusals:
                     "source": source,
                     "position": line.position,
                     "reason": line.reason.value,
-                    "excerpt": self._intake.excerpt(line.text, EXCERPT),
+                    "excerpt": self._intake.excerpt(line.text, EXCERPT, line.user),
                     "user_hash": user_hash,
                 }
             )

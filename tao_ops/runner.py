@@ -10,6 +10,9 @@ from tao_ops.database import advisory_lock, connect, front_door
 from tao_ops.records import StageReport
 from tao_ops.stages import SHARDED, Run, Stage, module
 
+_SHORT = 40
+"""Characters of a figure in a stage's last line; longer ones have a line of their own."""
+
 FRONT_DOOR = (Stage.INGEST, Stage.VALIDATE)
 FRONT_DOOR_SECONDS = 45 * 60.0
 """How long a turn waits for another one at the front door; less than the stages' own limit in Airflow."""
@@ -61,12 +64,8 @@ def _execute(stage: Stage, run: Run, shard: int | None) -> StageReport:
     report.seconds = time.monotonic() - started
     report.shard = shard
     turns.record(run, report)
-    run.say(
-        f"{stage.value} done in {report.seconds:.1f} s: {report.rows_in} rows in, {report.rows_out} rows out"
-        + "".join(
-            f"; {name} {value}" for name, value in report.metrics.items() if value and isinstance(value, (int, str))
-        )
-    )
+    done = f"{stage.value} done in {report.seconds:.1f} s: {report.rows_in} rows in, {report.rows_out} rows out"
+    run.say("; ".join([done, *(f"{name} {said}" for name, value in report.metrics.items() if (said := _said(value)))]))
     return report
 
 
@@ -80,3 +79,11 @@ def _recorded(stage: Stage, row: dict[str, Any]) -> StageReport:
         shard=row["shard"],
         output_version=row["output_version"],
     )
+
+
+def _said(value: Any) -> str:
+    """A figure as the log says it: a number, a short text, counts by name; nothing where there is nothing to say."""
+    if isinstance(value, dict) and all(isinstance(count, int) for count in value.values()):
+        return ", ".join(f"{count} {name}" for name, count in value.items() if count)
+    short = isinstance(value, (int, str)) and len(str(value)) <= _SHORT
+    return str(value) if value and short else ""

@@ -7,13 +7,15 @@ from enum import StrEnum
 
 from tao_ops import privacy
 from tao_ops.benchmarks.item_set import ItemSet
-from tao_ops.dedup import NearIndex, Signatures, normalise, signatures
+from tao_ops.dedup import NearIndex, Signatures, jaccard, normalise, signatures
 from tao_ops.records import Message, Split
 
 __all__ = ["Likeness", "Redact", "Wall", "cluster_id", "conversation_text", "digest", "normalise", "split"]
 
 Redact = Callable[[Sequence[str]], list[str]]
 """Redacts the contents of one conversation, in their order."""
+
+_MARGIN, _LEAST = 0.1, 0.4
 
 
 class Likeness(StrEnum):
@@ -65,8 +67,10 @@ class Wall:
                 contents = [m["content"] for m in item.messages if m["role"] not in ("system", "developer")]
                 logged = redact([unicodedata.normalize("NFC", content) for content in contents])
                 texts |= dict.fromkeys((normalise("\n".join(logged)), normalise(logged[-1])))
-        self._texts = frozenset(texts)
-        self._near = None if threshold == 1 else NearIndex(signatures(list(texts)), threshold)
+        self._texts, self._listed, self._threshold = frozenset(texts), list(texts), threshold
+        # MinHash is off by some hundredths: what it holds for likely is compared in truth, the exam being small.
+        likely = max(threshold - _MARGIN, _LEAST)
+        self._near = None if threshold == 1 else NearIndex(signatures(self._listed), likely)
 
     def find(
         self, conversations: Sequence[Sequence[Message]], signed: Signatures | None = None
@@ -87,5 +91,9 @@ class Wall:
         equal = [normalise(text) in self._texts for text in texts]
         near = [False] * len(texts)
         if self._near is not None:
-            near = [bool(m) for m in self._near.matches(signatures(texts) if signed is None else signed)]
+            likely = self._near.matches(signatures(texts) if signed is None else signed)
+            near = [
+                any(jaccard(text, self._listed[item]) >= self._threshold for item, _ in matches)
+                for text, matches in zip(texts, likely, strict=True)
+            ]
         return [Likeness.EQUAL if e else Likeness.NEAR if n else None for e, n in zip(equal, near, strict=True)]

@@ -79,15 +79,15 @@ class StageOperator(BaseOperator):
         words = outcome.last("error:") or f"error: {self.stage} ended with status {outcome.code}"
         if outcome.timed_out:
             raise AirflowException(
-                f"stage {self.stage} was ended after {self._limit():.0f} s, its limit; nothing was committed"
+                f"stage {self.stage} was ended after {self._limit():.0f} s, its limit; a retry starts over"
             )
         if outcome.stopped:
-            raise AirflowException(f"stage {self.stage} was stopped; nothing was committed")
+            raise AirflowException(f"stage {self.stage} was stopped; a retry starts over")
         if outcome.signal_name:
             memory = " (out of memory?)" if outcome.signal_name == "SIGKILL" else ""
             raise AirflowException(
                 f"stage {self.stage} was killed by {outcome.signal_name}{memory}; "
-                "nothing was committed; its retry starts over"
+                "its retry starts over, and replaces what it may have committed"
             )
         if outcome.code == TEMPORARY_FAILURE:
             raise AirflowException(words)

@@ -175,7 +175,10 @@ def _readable(error: ValidationError, path: Path) -> ConfigError:
     first: dict[str, Any] = dict(error.errors()[0])
     parts = [str(part) for part in first["loc"]]
     key = ".".join(parts) or "(whole file)"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    # A list whose element is wrong counts as too short besides.
+    places = [each["loc"] for each in error.errors()]
+    count = sum(not any(other[: len(place)] == place != other for other in places) for place in places)
+    more = f" (and {count - 1} more)" if count > 1 else ""
     match first["type"]:
         case "extra_forbidden":
             return ConfigError(f"unknown key{more}", where=f"{path}: {key}", mend="remove it, or mend its spelling")

@@ -46,6 +46,7 @@ _OPTIONS, _OPTIONS_WITH_CALLS = _options(), _options(*_CALLS)
 
 _TIME = r"^[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$"
 _SOMETHING = r"[\pL\pN\pP\pS]"
+_BREAK, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
 _FEW = 64
 """Lines below which it is not worth while to try again."""
 
@@ -66,13 +67,12 @@ def block_parser(parse: Parse) -> ParseBlock:
 
 
 def _parts(block: Block, parse: Parse) -> Iterator[Batch]:
-    batch = _decode(block.data)
+    batch = _decode(block)
     columns = None if batch is None else _columns(batch)
     if columns is not None:
         yield _plain(block, columns, parse)
         return
-    lines = block.data.count(b"\n")
-    if lines <= _FEW:
+    if block.count <= _FEW:
         yield by_line(block, parse)
         return
     middle = block.data.find(b"\n", len(block.data) // 2) + 1
@@ -81,32 +81,51 @@ def _parts(block: Block, parse: Parse) -> Iterator[Batch]:
     if not middle:
         yield by_line(block, parse)
         return
-    first, second = block.data[:middle], block.data[middle:]
-    yield from _parts(Block(block.file, block.first_line, first), parse)
-    yield from _parts(Block(block.file, block.first_line + first.count(b"\n"), second), parse)
+    first = Block(block.file, block.first_line, block.data[:middle])
+    yield from _parts(first, parse)
+    yield from _parts(Block(block.file, block.first_line + first.count, block.data[middle:]), parse)
 
 
-def _decode(data: bytes) -> pa.RecordBatch | None:
+def _decode(block: Block) -> pa.RecordBatch | None:
     """The block as columns, or None where Arrow and a reader of single lines might differ.
 
     They differ on ``Inf`` alone, as a number in a field that is not read: Arrow takes it, though JSON has none.
     """
-    lines = data.count(b"\n")
-    if not data.startswith(b"{") or not data.endswith((b"}\n", b"}\r\n")):
+    data = block.data
+    if not _one_object_a_line(data):
         return None
-    if lines - 1 not in (data.count(b"}\n{"), data.count(b"}\r\n{") if b"\r" in data else 0):
-        return None  # a blank line, or one that goes on in the next
     try:
         if not data.isascii():
             data.decode("utf-8")
-        options = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
-        parse = _OPTIONS_WITH_CALLS if b"_call" in data else _OPTIONS
-        table = pj.read_json(pa.BufferReader(data), options, parse)
+        batch = _read(data, _OPTIONS)
+        if _may_hold_calls(batch) and b"_call" in data:
+            batch = _read(data, _OPTIONS_WITH_CALLS)
     except (UnicodeDecodeError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
-    if table.num_rows != lines:
-        return None  # two objects on a line
+    return batch if len(batch) == block.count else None  # two objects on a line
+
+
+def _read(data: bytes, options: pj.ParseOptions) -> pa.RecordBatch:
+    table = pj.read_json(pa.BufferReader(data), pj.ReadOptions(use_threads=False, block_size=len(data) + 1), options)
     return table.combine_chunks().to_batches()[0]
+
+
+def _one_object_a_line(data: bytes) -> bool:
+    """Whether each line begins and ends as an object does: none is blank, none goes on in the next."""
+    if not data.startswith(b"{") or not data.endswith((b"}\n", b"}\r\n")):
+        return False
+    characters = np.frombuffer(data, np.uint8)
+    breaks = np.flatnonzero(characters == _BREAK)
+    ends = characters[breaks - 1]
+    if (ends == _RETURN).any():
+        ends = np.where(ends == _RETURN, characters[breaks - 2], ends)
+    return bool((ends == _CLOSE).all() and (characters[breaks[:-1] + 1] == _OPEN).all())
+
+
+def _may_hold_calls(batch: pa.RecordBatch) -> bool:
+    """Tools are called in the assistant's messages alone, and most conversations have none yet."""
+    messages = pc.struct_field(batch.column("request"), ["messages"]).flatten()
+    return bool(_among(pc.struct_field(messages, ["role"]), "assistant").any())
 
 
 def _columns(batch: pa.RecordBatch) -> tuple[_Mask, dict[str, pa.Array]] | None:

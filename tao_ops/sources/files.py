@@ -15,7 +15,7 @@ from tao_ops.errors import DataError, SourceUnreachable
 from tao_ops.sources.records import Window
 from tao_ops.sources.stores import filesystem_of, matching, reaching
 
-CHUNK = 8 << 20
+CHUNK = 4 << 20
 """Bytes that are read at once."""
 
 _PIECE = 16 << 10

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, count
 from typing import Any
 
@@ -37,6 +38,11 @@ class Block:
     file: str
     first_line: int
     data: bytes
+
+    @cached_property
+    def count(self) -> int:
+        """How many lines it has, blank ones too."""
+        return self.data.count(b"\n")
 
     def lines(self) -> Iterator[tuple[str, bytes]]:
         """Each line that is not blank, with its position."""
@@ -136,8 +142,9 @@ def _blocks(file: LogFile, stream: Iterator[bytes]) -> Iterator[Block | BrokenLi
             end = data.rfind(b"\n") + 1
             carry = data[end:]
             if end:
-                yield Block(file.name, number, data[:end])
-                number += data.count(b"\n", 0, end)
+                block = Block(file.name, number, data[:end])
+                yield block
+                number += block.count
     except (OSError, Bomb) as error:
         yield from _damaged(file, f"{file.name}:{number}", error).broken
         return

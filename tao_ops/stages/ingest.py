@@ -223,7 +223,7 @@ class _Taking:
             output_version=version,
             metrics={
                 "quarantine": dict(sorted(self.refusals.reasons.items())),
-                "users": len(self.intake.users),
+                "users": len(self.intake.users - {int(user[:16], 16) for user in self.erased_users}),
                 "redacted": self.intake.counts(),
                 "late": dict(sorted(self.late.items())),
                 "left": dict(sorted(self.left.items())),
@@ -240,7 +240,7 @@ def _nothing(run: Run, taking: _Taking) -> DataError:
         return DataError(
             f"none of the interval's {sum(refusals.reasons.values())} lines is a query ({said})",
             where=f"{interval}; first: {refusals.first}",
-            mend="see what writes the logs; docs/adding-a-task.md shows the formats",
+            mend="see what writes the logs; docs/query-logs.md shows the formats",
         )
     others = {"held": "are held by other turns", "other_traffic": "are other traffic", "erased": "were erased"}
     seen = ", ".join(f"{taking.counts[name]} {words}" for name, words in others.items() if taking.counts[name])

@@ -72,7 +72,7 @@ def run_turn(services: Services, flywheel: Flywheel, turn: Turn) -> tuple[Follow
             services.require_alive()
             kill()
 
-        followed = follow(client, flywheel, run_id, view, check=check, limit_s=540)
+        followed = follow(client, flywheel, run_id, view, check=check, limit_s=900)
         tasks = client.tasks(DAG, run_id)
         generate = next(task for task in tasks if task["task_id"] == "explore.generate")
         log = [line.text for line in client.log(DAG, run_id, generate | {"try_number": 1})]
@@ -80,7 +80,7 @@ def run_turn(services: Services, flywheel: Flywheel, turn: Turn) -> tuple[Follow
         return followed, log, {str(task["task_id"]): int(task["try_number"]) for task in tasks}
 
 
-@pytest.mark.timeout(660)
+@pytest.mark.timeout(1080)
 def test_a_turn_survives_the_kill_of_a_stage(small: Flywheel, start_airflow: Callable[[], Services]) -> None:
     turn = last_complete_turn(NAME, schedule=small.schedule, timezone=small.timezone)
     began = time.monotonic()
@@ -88,7 +88,7 @@ def test_a_turn_survives_the_kill_of_a_stage(small: Flywheel, start_airflow: Cal
     print(f"{time.monotonic() - began:.0f} s with Airflow's start")
 
     assert (followed.state, followed.failed) == ("success", None)
-    assert any("stage generate was killed by SIGKILL" in line and "nothing was committed" in line for line in log)
+    assert any("stage generate was killed by SIGKILL" in line and "its retry starts over" in line for line in log)
     assert attempts.pop("explore.generate") == 2
     assert set(attempts.values()) == {1}
 

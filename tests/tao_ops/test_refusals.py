@@ -199,3 +199,19 @@ def test_of_an_erased_person_a_line_is_counted_and_not_kept(make: Make) -> None:
     counting.add(received_at=DAY, position="a.jsonl:3")
     assert counting.counted == 3
     assert [row["position"] for row in counting.rows()] == ["a.jsonl:2", "a.jsonl:3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ('{"request_id": "r", "request": {"model": "m", "user": "cust-0283", "mess', None),
+        ('{"id": "r", "userId": "cust-0283", "input"', None),
+        ("end_user=cust-0283 broken", None),
+        ("cust-0283 said something that is no message", "cust-0283"),
+    ],
+)
+def test_the_name_of_a_user_is_not_kept(make: Make, text: str, user: str | None) -> None:
+    turn = make()
+    turn.add(text=text, user=user)
+    (row,) = turn.rows()
+    assert "0283" not in row["excerpt"] and "<USER>" in row["excerpt"]

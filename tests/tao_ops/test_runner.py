@@ -31,6 +31,13 @@ def test_a_stage_is_recorded_with_what_it_did(shop: Shop) -> None:
     assert shop.said[-1].startswith("ingest done in ") and shop.said[-1].endswith("12 rows in, 12 rows out; users 1")
 
 
+def test_the_last_line_of_a_stage_says_what_was_refused(shop: Shop) -> None:
+    shop.log()
+    shop.log_lines(["{broken", "{broken", shop.line("write to anna@example.org", "r")], name="2026-11-21-more.jsonl")
+    runner.execute(Stage.INGEST, shop.run())
+    assert shop.said[-1].endswith("13 rows out; quarantine 2 not_json; users 1; redacted 2 email")
+
+
 def test_a_whole_turn_twice_holds_each_row_once(shop: Shop) -> None:
     shop.change("generate.shards", 2)
     shop.log()

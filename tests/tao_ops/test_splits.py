@@ -6,6 +6,7 @@ import pytest
 
 from tao_ops.benchmarks.item_set import Item, ItemSet
 from tao_ops.config import PrivacyConfig
+from tao_ops.dedup import jaccard
 from tao_ops.privacy import Redactor
 from tao_ops.records import Message, Split
 from tao_ops.splits import Likeness, Wall, cluster_id, conversation_text, digest, normalise, split
@@ -98,3 +99,11 @@ def test_an_items_system_message_is_not_part_of_it() -> None:
 
 def test_a_wall_without_items_stops_nothing() -> None:
     assert Wall([], list, 0.9).find([_user(LOGGED)]) == [None]
+
+
+def test_the_wall_is_exact_at_its_threshold() -> None:
+    item = "Where is the parcel with my rain jacket that I ordered from you last week, please? I am waiting for it."
+    pairs = [item[:-length] for length in range(1, 40)]
+    found = _wall(_user(item)).find([_user(text) for text in pairs])
+    assert [like is not None for like in found] == [jaccard(item, text) >= 0.9 for text in pairs]
+    assert {like is None for like in found} == {True, False}

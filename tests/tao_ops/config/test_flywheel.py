@@ -129,6 +129,10 @@ def test_several_mistakes_are_counted(write: Write) -> None:
     assert "(and 1 more)" in _error(write("update", {"epochs": 0, "speed": 1}))
 
 
+def test_one_mistake_in_a_list_is_one(write: Write) -> None:
+    assert "more)" not in _error(write("sources", [{"path": "x", "formt": "otel"}]))
+
+
 def test_a_control_that_is_no_strategy_is_named(write: Write) -> None:
     line = _error(write("evaluate.control", "plain"))
     assert "'plain' is no strategy of task" in line and "evaluate" in line

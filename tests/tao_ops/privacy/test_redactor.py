@@ -89,6 +89,7 @@ def test_each_kind_is_replaced_and_what_stands_around_it_stays(text: str, redact
         "card 4111 1111 1111 1112 and IBAN DE88 3704 0044 0532 0130 00 are mistyped",
         "password: ********, api_key=YOUR_API_KEY, token = tokenizer.encode(text)",
         "28980-18480 = 10500, 960-480-120=360",
+        "Revenue 503.6 476.9 5.6 and costs 368.6 344.5 7.0, 805.77 780.24 in all",
     ],
 )
 def test_what_only_looks_personal_stays(text: str) -> None:

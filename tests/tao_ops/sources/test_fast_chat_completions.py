@@ -41,7 +41,7 @@ def _assert_same(data: bytes) -> Batch:
 
 def test_plain_lines_are_decoded_together() -> None:
     data = b"".join(_line(n) + b"\n" for n in range(300))
-    assert fast_chat_completions._decode(data) is not None
+    assert fast_chat_completions._decode(Block("log", 7, data)) is not None
     batch = _assert_same(data)
     assert batch.queries.num_rows == 300
     assert batch.queries.column("position")[299].as_py() == "log:306"
