@@ -44,7 +44,10 @@ def write_file(
                 continue
             if writer is None:
                 filesystem.create_dir(str(Path(path).parent))
-                writer = pq.ParquetWriter(path, schema, filesystem=filesystem, compression=COMPRESSION)
+                # Most texts differ: a dictionary of them takes longer to make, and more room than it saves.
+                writer = pq.ParquetWriter(
+                    path, schema, filesystem=filesystem, compression=COMPRESSION, use_dictionary=False
+                )
             writer.write_batch(batch.select(schema.names), row_group_size=ROWS_PER_GROUP)
             rows += len(batch)
         if writer is None:
