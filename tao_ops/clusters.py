@@ -107,11 +107,11 @@ class Index:
         kept = self._lake.read(CLUSTERS, flywheel=self._turn.flywheel, turn=self._turn.key).to_pylist()
         return self._lake.write(CLUSTERS, [*kept, *self._new], turn=self._turn, run_id=run_id)
 
-    def held_out(self, task: str, conversations: Sequence[Sequence[Message]], threshold: float) -> list[bool]:
-        """Whether each conversation is equal or near to a text of the task's holdout."""
+    def held_out(self, conversations: Sequence[Sequence[Message]], threshold: float) -> list[bool]:
+        """Whether each conversation is equal or near to a text of any task's holdout: one model learns all tasks."""
         texts = [splits.conversation_text(messages) for messages in conversations]
-        known = self._known(task)
-        holdout = NearIndex(known.signatures[known.holdout], threshold)
+        kept = [known.signatures[known.holdout] for known in self._tasks.values()]
+        holdout = NearIndex(np.concatenate([np.empty((0, PERMUTATIONS), np.uint32), *kept]), threshold)
         return [bool(matches) for matches in holdout.matches(signatures(texts))]
 
     def _known(self, task: str) -> "_Known":

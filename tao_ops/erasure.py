@@ -1,5 +1,6 @@
 """Erasure: a person's rows, or a query's, go from every table, from their files and logs, and do not come back."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
@@ -16,8 +17,9 @@ from tao_ops.settings import Settings
 from tao_ops.tables import ERASURES
 from tao_ops.trained_rows import Candidate
 
-REPEATED = timedelta(days=7)
-"""How long ``tao lake maintain`` repeats an erasure: a run that had read the rows before may write what it made."""
+REPEATED = timedelta(days=15)
+"""How long ``tao lake maintain`` repeats an erasure: a run that had read the rows before may write what it made. Two
+weekly ones, so that one comes well after the erasure even where one is missed."""
 
 WAIT_SECONDS = 45 * 60.0
 """How long an erasure waits for the flywheel's ingest or validate."""
@@ -90,6 +92,8 @@ def erase(
         connect(url) as connection,
         advisory_lock(connection, front_door(flywheel), seconds=WAIT_SECONDS, waiting=waiting),
     ):
+        if not dry_run:  # what a killed ingest left there
+            shutil.rmtree(settings.home / "spool" / flywheel, ignore_errors=True)
         plan = make_plan(lake, flywheel, subject)
         every = trained_rows.candidates(lake, flywheel)
         trained = _trained(every, plan)
@@ -134,6 +138,7 @@ def repeat(lake: Lake, flywheel: str, now: datetime, say: Progress) -> int:
             trained_rows.erase(candidate, plan.gone, now)
     if found:
         say(f"{flywheel}: {found} rows of erased queries were written by a run that was at work; they are removed")
+    if subjects:  # also for the unfinished file of a stage that was killed shortly before the erasure
         for table in TABLES:
             upkeep.purge(lake, table)
     for user_hash, query_ids in old.items():

@@ -61,8 +61,11 @@ class Identities:
 
     def known(self, identities: Sequence[bytes]) -> npt.NDArray[np.bool_]:
         """Whether each is in the set, shape ``(n,)``; nothing is added."""
-        high, low = self._digests(identities)
-        return np.asarray(self._lookup(high, low, np.zeros(len(high), np.uint64)) != Known.NEW)
+        return np.asarray(self.look_up(identities, np.zeros(len(identities), np.uint64)) != Known.NEW)
+
+    def look_up(self, identities: Sequence[bytes], values: Words) -> npt.NDArray[np.int8]:
+        """What is known of each, a :class:`Known`, shape ``(n,)``; nothing is added."""
+        return self._lookup(*self._digests(identities), values)
 
     def _digests(self, identities: Sequence[bytes]) -> tuple[Words, Words]:
         from xxhash import xxh3_128_digest

@@ -21,7 +21,12 @@ _USERS_KEPT = 1 << 18
 """Users whose hashes are remembered: most come again."""
 
 _NAMES_USER = re.compile(
-    r"""(?i)(["']?(?:user|end_?user|user_?id|safety_identifier|enduser\.id|requester)["']?\s*[:=]\s*["']?)[^"',}\s]+"""
+    r"""(?ix)
+    (["']?(?:user|end_?user|user_?id|safety_identifier|enduser\.id|requester)["']?\s*[:=]\s*)
+        (?:"[^"]*"?|'[^']*'?|[^"',}\s]+)
+    | ("key"\s*:\s*"(?:user\.id|enduser\.id|[a-z_.]*\buser)"\s*,\s*"value"\s*:\s*\{\s*"[a-zA-Z]+"\s*:\s*)
+        (?:"[^"]*"?|[^,}\s]+)
+    """
 )
 """Where a line that cannot be decoded names its user, in the words of the formats that are read."""
 
@@ -69,8 +74,10 @@ class Intake:
     def excerpt(self, text: str, length: int, user: str | None = None) -> str:
         """The beginning of a broken line, without anything personal, whatever its task allows, nor its user's name."""
         # Cut last: a cut in the middle of an address would hide it from the redactor.
-        clean = _NAMES_USER.sub(r"\1<USER>", self._excerpts.redact(text))
-        return re.sub(rf"(?<!\w){re.escape(user)}(?!\w)", "<USER>", clean)[:length] if user else clean[:length]
+        clean = self._excerpts.redact(text)
+        if user:
+            clean = re.sub(rf"(?<!\w){re.escape(user)}(?!\w)", "<USER>", clean)
+        return _NAMES_USER.sub(lambda found: f"{found[1] or found[2]}<USER>", clean)[:length]
 
     def _task(
         self, queries: pa.RecordBatch, task: str, redactor: Redactor, event_turns: pa.Array, source: str

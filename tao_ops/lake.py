@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from tao_ops.errors import LakeError
@@ -109,7 +109,13 @@ class Lake:
         def commit() -> int:
             opened = DeltaTable(self.uri(table))
             opened.create_write_transaction(
-                [file] if file else [], "overwrite", table.schema, list(table.partition), chosen
+                [file] if file else [],
+                "overwrite",
+                table.schema,
+                list(table.partition),
+                chosen,
+                # The library's own retry takes a compaction in between for no conflict, and keeps what it made.
+                commit_properties=CommitProperties(max_commit_retries=0),
             )
             opened.update_incremental()
             return int(opened.version())

@@ -75,16 +75,22 @@ class Wall:
     def find(
         self, conversations: Sequence[Sequence[Message]], signed: Signatures | None = None
     ) -> list[Likeness | None]:
-        """How each conversation, or its last message alone, is like an item; None where it is not.
+        """How each conversation, or one of its user's messages alone, is like an item; None where it is not.
 
         Args:
             signed: the signatures of the conversations' texts, where the caller has them.
         """
         found = self._find([conversation_text(messages) for messages in conversations], signed)
-        longer = [i for i, messages in enumerate(conversations) if len(messages) > 1]
-        for i, last in zip(longer, self._find([conversations[i][-1]["content"] for i in longer]), strict=True):
-            if found[i] is None or last is Likeness.EQUAL:
-                found[i] = last
+        said = [
+            (i, message["content"])
+            for i, messages in enumerate(conversations)
+            if len(messages) > 1
+            for message in messages
+            if message["role"] == "user"
+        ]
+        for (i, _), like in zip(said, self._find([text for _, text in said]), strict=True):
+            if found[i] is None or like is Likeness.EQUAL:
+                found[i] = like
         return found
 
     def _find(self, texts: Sequence[str], signed: Signatures | None = None) -> list[Likeness | None]:

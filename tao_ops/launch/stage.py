@@ -42,9 +42,10 @@ def stage_command(
     return tao_command(stage, flywheel, *options, python=python)
 
 
-def stage_environment(database_url: str | None = None) -> dict[str, str]:
+def stage_environment(database_url: str | None = None, hash_key: str | None = None) -> dict[str, str]:
     """This process's environment, unbuffered, without Airflow's settings and secrets: no stage needs them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW"))}
     path = [str(PROJECT), *filter(None, [kept.get("PYTHONPATH")])]
     database = {"TAO_DATABASE_URL": database_url} if database_url else {}
-    return {**kept, **database, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(path)}
+    key = {"TAO_HASH_KEY": hash_key} if hash_key else {}
+    return {**kept, **database, **key, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(path)}

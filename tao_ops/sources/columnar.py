@@ -1,8 +1,9 @@
 """Rows of Parquet files and Delta tables, streamed, without those outside a window."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -123,7 +124,7 @@ def _delta_rows(path: str, table: Any, choose: Choose, window: Window) -> Iterat
         inside = f" where {name} is null or ({name} >= {start} and {name} < {end})"
     asked = pa.schema([schema.field(name) for name in columns.names])
     parts = _found(path, table, f"select {chosen} from rows{inside}", asked)  # names quoted, times our own
-    yield from _rows(f"{path}@{table.version()}", parts, columns, window)
+    yield from _timed(path, _rows(path, parts, columns, window))
 
 
 def _found(path: str, table: Any, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -225,6 +226,15 @@ def _rows(
             at = None if instant is None else instant.replace(tzinfo=UTC)
             yield Row(f"{file}:row {first + index}", at, values)
         first += part.num_rows
+
+
+def _timed(path: str, rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows named by their time: which of a table's rows is the nth differs from window to window."""
+    seen: Counter[datetime | None] = Counter()
+    for row in rows:
+        seen[row.received_at] += 1
+        time = "without a time" if row.received_at is None else row.received_at.isoformat()
+        yield replace(row, position=f"{path}:row {time}, {seen[row.received_at]}")
 
 
 def _edge(time: datetime) -> pa.Scalar:

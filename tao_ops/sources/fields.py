@@ -9,8 +9,8 @@ from typing import Any, Literal
 from tao_ops.records import Message
 from tao_ops.tables import Reason
 
-EXCERPT = 400
-"""Characters of a broken record that are kept for its excerpt, before redaction."""
+EXCERPT, _CUT = 4000, 256
+"""Characters of a broken record that are looked at for its excerpt; and at a cut, which may halve an address."""
 
 NonText = Literal["quarantine", "strip"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -165,7 +165,12 @@ def shown(record: Any) -> str:
         text = record if isinstance(record, str) else json.dumps(record, ensure_ascii=False)
     except RecursionError:
         text = "nested too deep to be shown"
-    return cleaned(readable(text[:EXCERPT]))
+    return beginning(text)
+
+
+def beginning(text: str) -> str:
+    """The beginning of a broken record or line, to be redacted and cut: longer than what is kept of it."""
+    return cleaned(readable(text if len(text) <= EXCERPT else text[: EXCERPT - _CUT]))
 
 
 def cleaned(text: str) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import chain, count
 from typing import Any
 
-from tao_ops.sources.fields import EXCERPT, cleaned, readable
+from tao_ops.sources.fields import EXCERPT, beginning
 from tao_ops.sources.files import Bomb, LogFile, chunks
 from tao_ops.sources.records import Batch, BrokenLine, LoggedQuery, batches
 from tao_ops.tables import Reason
@@ -91,15 +91,13 @@ def decoded(line: bytes, position: str, parse: Parse) -> Iterable[LoggedQuery | 
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
-        return [
-            BrokenLine(position, Reason.NOT_TEXT, cleaned(readable(line[:EXCERPT].decode("utf-8", errors="replace"))))
-        ]
+        return [BrokenLine(position, Reason.NOT_TEXT, beginning(line[: 2 * EXCERPT].decode("utf-8", errors="replace")))]
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
-        return [BrokenLine(position, Reason.NOT_JSON, cleaned(readable(text[:EXCERPT])))]
+        return [BrokenLine(position, Reason.NOT_JSON, beginning(text))]
     if not isinstance(record, dict):
-        return [BrokenLine(position, Reason.NOT_JSON, cleaned(readable(text[:EXCERPT])))]
+        return [BrokenLine(position, Reason.NOT_JSON, beginning(text))]
     return parse(record, position)
 
 
@@ -153,7 +151,7 @@ def _blocks(file: LogFile, stream: Iterator[bytes]) -> Iterator[Block | BrokenLi
 
 
 def _too_long(file: LogFile, number: int, data: bytes) -> BrokenLine:
-    text = cleaned(readable(data[:EXCERPT].decode("utf-8", errors="replace")))
+    text = beginning(data[: 2 * EXCERPT].decode("utf-8", errors="replace"))
     return BrokenLine(f"{file.name}:{number}", Reason.TOO_LONG, text)
 
 

@@ -27,7 +27,7 @@ LOGGED = pa.schema(
 )
 """The columns of :attr:`Batch.queries`: the fields of :class:`LoggedQuery`."""
 
-BATCH_ROWS = 8192
+BATCH_ROWS, BATCH_CHARACTERS = 8192, 16 << 20
 
 
 def _no_queries() -> pa.RecordBatch:
@@ -117,13 +117,15 @@ def batches(file: str, lines: Iterable[LoggedQuery | BrokenLine], rows: int = BA
     """Lines of one file, one at a time, gathered into batches of ``rows``."""
     queries: list[LoggedQuery] = []
     broken: list[BrokenLine] = []
+    held = 0
     for line in lines:
         if isinstance(line, LoggedQuery):
             queries.append(line)
+            held += sum(len(message["content"]) for message in line.messages) + len(line.response or "")
         else:
             broken.append(line)
-        if len(queries) + len(broken) >= rows:
+        if len(queries) + len(broken) >= rows or held >= BATCH_CHARACTERS:
             yield Batch(file, record_batch(queries), broken)
-            queries, broken = [], []
+            queries, broken, held = [], [], 0
     if queries or broken:
         yield Batch(file, record_batch(queries), broken)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,7 +23,7 @@ from tao_ops.sources.records import Batch, BrokenLine, Window
 from tao_ops.spool import Spool
 from tao_ops.stages import Run
 from tao_ops.tables import QUARANTINE, QUERIES, TURNS, Reason
-from tao_ops.turn import turn_key, turns_within
+from tao_ops.turn import turns_within
 
 CLOCKS = timedelta(minutes=5)
 """How far a logging machine's clock may be ahead of ours."""
@@ -171,23 +172,32 @@ class _Taking:
         from xxhash import xxh3_64_intdigest
 
         ids = identities(pa.repeat(pa.scalar(source.namespace), len(queries)), queries.column("request_id"))
-        held = self.held.known(ids) if len(self.held) else np.zeros(len(ids), bool)
+        known_elsewhere = self.held.look_up(ids, _seconds(queries.column("received_at")))
+        held = known_elsewhere != Known.NEW
         own = pc.greater_equal(queries.column("received_at"), pa.scalar(self.run.turn.start)).to_numpy(
             zero_copy_only=False
         )
-        self.counts["held"] += int((held & own).sum())
+        self.counts["held"] += int(((known_elsewhere == Known.SAME) & own).sum())
+        self._refuse_reused(queries, np.flatnonzero(known_elsewhere == Known.OTHER), source, file)
         rest = np.flatnonzero(~held)
         said = pc.cast(conversations(queries.column("messages")).take(pa.array(rest)), pa.binary()).to_pylist()
         known = self.seen.add([ids[row] for row in rest.tolist()], (xxh3_64_intdigest(text) for text in said))
         self.counts["repeated"] += int((known == Known.SAME).sum())
-        for row in queries.take(pa.array(rest[known == Known.OTHER])).to_pylist():
+        self._refuse_reused(queries, rest[known == Known.OTHER], source, file)
+        new = np.zeros(len(ids), bool)
+        new[rest[known == Known.NEW]] = True
+        return pa.array(new)
+
+    def _refuse_reused(
+        self, queries: pa.RecordBatch, rows: npt.NDArray[np.int64], source: SourceConfig, file: str
+    ) -> None:
+        """Queries whose request id another has: of this turn with other words, of another turn at another time."""
+        chosen = queries.take(pa.array(rows)).select(["position", "request_id", "received_at", "user"])
+        for row in chosen.to_pylist():
             line = BrokenLine(
                 row["position"], Reason.REUSED_REQUEST_ID, row["request_id"], row["received_at"], row["user"]
             )
             self.refusals.add(line, source.namespace, file)
-        new = np.zeros(len(ids), bool)
-        new[rest[known == Known.NEW]] = True
-        return pa.array(new)
 
     def _not_erased(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         if not self.erased_users and not self.erased_queries:
@@ -199,14 +209,14 @@ class _Taking:
 
     def _held(self, held: Identities) -> Identities:
         """What other turns hold of the window's times, whatever turn took it."""
-        turn, latest = self.run.turn, turn_key(self.window.end + self.run.flywheel.ingest.lateness)
+        turn = self.run.turn
+        # By time alone: which turns may hold it depends on the schedules and the lateness of their days.
         condition = (
             f"flywheel = '{turn.flywheel}' and turn <> '{turn.key}'"
-            f" and turn >= '{self.turns[0].key}' and turn < '{latest}'"
             f" and received_at >= '{self.window.start.isoformat()}' and received_at < '{self.window.end.isoformat()}'"
         )
-        for batch in self.run.lake.scan(QUERIES, ["source", "request_id"], condition):
-            held.add(identities(*batch.columns), np.zeros(len(batch), np.uint64))
+        for batch in self.run.lake.scan(QUERIES, ["source", "request_id", "received_at"], condition):
+            held.add(identities(batch.column(0), batch.column(1)), _seconds(batch.column(2)))
         return held
 
     def report(self, version: int) -> StageReport:
@@ -230,6 +240,12 @@ class _Taking:
                 **{name: self.counts[name] for name in ("repeated", "held", "other_traffic", "erased")},
             },
         )
+
+
+def _seconds(times: pa.Array) -> npt.NDArray[np.uint64]:
+    """Whole seconds since 1970: exports round what is below."""
+    seconds = pc.divide(pc.cast(times, pa.int64()), 1_000_000).to_numpy(zero_copy_only=False)
+    return np.asarray(seconds, np.int64).astype(np.uint64)
 
 
 def _nothing(run: Run, taking: _Taking) -> DataError:

@@ -121,7 +121,7 @@ def _kept_away(run: Run, train: Mapping[str, dict[str, Any]]) -> dict[str, Reaso
     for name, task in tasks.items():
         asked = {query_id: row["messages"] for query_id, row in train.items() if row["task"] == name}
         conversations, threshold = list(asked.values()), task.near_duplicates
-        held_out = index.held_out(name, conversations, threshold)
+        held_out = index.held_out(conversations, threshold)
         exam = splits.Wall(item_sets, Redactor(task.privacy).together, threshold).find(conversations)
         for query_id, held, item in zip(asked, held_out, exam, strict=True):
             if item is not None:

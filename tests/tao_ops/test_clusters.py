@@ -229,9 +229,8 @@ def test_the_holdout_is_known_to_training(day: Day, tmp_path: Path) -> None:
     day(2, "Something else, please, and soon.")
     index = Index.load(open_lake(str(tmp_path / "lake")), _turn(3))
     asked = [_said(text) for text in (FRONT, FRONT.upper(), MIDDLE, BACK, "Something else, please, and soon.")]
-    assert index.held_out("tickets", asked, 0.85) == [True, True, True, False, False]
-    assert index.held_out("tickets", asked, 1) == [True, True, False, False, False]
-    assert index.held_out("sql", asked, 0.85) == [False] * 5
+    assert index.held_out(asked, 0.85) == [True, True, True, False, False]
+    assert index.held_out(asked, 1) == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize("seed", range(3))

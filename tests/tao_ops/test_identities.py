@@ -109,3 +109,10 @@ def test_asking_adds_nothing() -> None:
 def test_other_seeds_make_other_digests() -> None:
     one, two = (Identities(seed)._digests([b"a"]) for seed in (1, 2))
     assert one[0] != two[0] and one[1] != two[1]
+
+
+def test_a_look_up_tells_values_apart_and_adds_nothing() -> None:
+    identities = Identities(1)
+    identities.add([b"a", b"b"], [1, 2])
+    found = identities.look_up([b"a", b"b", b"c"], np.array([1, 1, 1], np.uint64))
+    assert found.tolist() == [Known.SAME, Known.OTHER, Known.NEW] and len(identities) == 2

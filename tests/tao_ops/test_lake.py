@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from tao_ops import lake as lake_module
 from tao_ops.errors import DataError, LakeError
 from tao_ops.lake import Lake, open_lake
 from tao_ops.tables import PROMPTS, QUARANTINE, RESPONSES, REWARDS, TABLES
@@ -271,3 +272,32 @@ def test_a_scan_that_cannot_be_done_names_the_table(lake: Lake) -> None:
         file.unlink()
     with pytest.raises(LakeError, match="cannot read.*prompts"):
         list(lake.scan(PROMPTS, ["query_id"], "true"))
+
+
+def test_a_compaction_while_a_write_commits_leaves_no_old_row(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri, open_table = lake.uri(PROMPTS), lake_module.DeltaTable
+    for number in range(3):  # three files in one partition
+        row = {"flywheel": "tickets", "turn": _turn().key, "run_id": "old", "query_id": f"p{number}"}
+        lake._create(PROMPTS)
+        write_deltalake(uri, pa.Table.from_pylist([row], schema=PROMPTS.schema), mode="append")
+    compacted: list[int] = []
+
+    class Raced:
+        """A table that another process compacts between its opening and the commit, once."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._opened = open_table(*args, **kwargs)
+
+        def create_write_transaction(self, *args: Any, **kwargs: Any) -> None:
+            if not compacted:
+                compacted.append(1)
+                open_table(uri).optimize.compact()
+            self._opened.create_write_transaction(*args, **kwargs)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._opened, name)
+
+    monkeypatch.setattr(lake_module, "DeltaTable", Raced)
+    lake.write(PROMPTS, [{"query_id": "new"}], turn=_turn(), run_id="new")
+    monkeypatch.undo()
+    assert compacted and lake.read(PROMPTS).column("query_id").to_pylist() == ["new"]

@@ -12,6 +12,7 @@ from tao_ops.config import Flywheel
 from tao_ops.intake import Intake
 from tao_ops.lake import Lake, open_lake
 from tao_ops.refusals import EXCERPT, Refusals
+from tao_ops.sources.fields import beginning, readable
 from tao_ops.sources.records import BrokenLine, Window
 from tao_ops.spool import Spool
 from tao_ops.tables import QUARANTINE, Reason
@@ -207,6 +208,10 @@ def test_of_an_erased_person_a_line_is_counted_and_not_kept(make: Make) -> None:
         ('{"request_id": "r", "request": {"model": "m", "user": "cust-0283", "mess', None),
         ('{"id": "r", "userId": "cust-0283", "input"', None),
         ("end_user=cust-0283 broken", None),
+        ('{"user": "Mary 0283 Smith", "messages": [', None),
+        ('{"request": {"user": "o\'brien.0283", "x": 1}}', "o'brien.0283"),
+        ('{"key":"enduser.id","value":{"stringValue":"anna-0283"}},{"key"', None),
+        ('{"key": "user.id", "value": {"stringValue": "cust-0283"', None),
         ("cust-0283 said something that is no message", "cust-0283"),
     ],
 )
@@ -215,3 +220,22 @@ def test_the_name_of_a_user_is_not_kept(make: Make, text: str, user: str | None)
     turn.add(text=text, user=user)
     (row,) = turn.rows()
     assert "0283" not in row["excerpt"] and "<USER>" in row["excerpt"]
+
+
+ESCAPED = "".join(f"\\u{ord(letter):04x}" for letter in "Привет " * 90)
+TOKEN = "Bearer eyJhbGciOiJIUzI1NiJ9." + "a" * 330 + ".abc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        readable(ESCAPED + " anna.smith@example.org and more" * 9),
+        f'{{"token": "{TOKEN}", "card": "4111 1111 1111 1111", "x": "{"y" * 9000}',
+    ],
+)
+def test_no_cut_leaves_half_an_address(make: Make, text: str) -> None:
+    turn = make()
+    for length in range(300, 700, 7):
+        turn.add(text=beginning(text[:length] if length % 2 else text), position=f"a.jsonl:{length}")
+    kept = " ".join(row["excerpt"] for row in turn.rows())
+    assert "anna.smith@example.org" not in kept and "4111 1111 1111 1111" not in kept

@@ -78,7 +78,7 @@ def test_at_one_the_wall_knows_equal_texts_only() -> None:
     assert _wall(_user(ASKED), threshold=1).find([_user(LOGGED), _user(LOGGED + "!")]) == [Likeness.EQUAL, None]
 
 
-def test_the_last_message_alone_is_compared_too() -> None:
+def test_each_message_of_the_user_is_compared_alone_too() -> None:
     wall = _wall(
         _user(LOGGED), _user("Hi!", "Hello, what is it?", "My kettle never came to Den Haag, says Wilhelmina.")
     )
@@ -89,7 +89,7 @@ def test_the_last_message_alone_is_compared_too() -> None:
         _user("Hi!", "Hello, what is it?", "My kettle never came to Den Haag, says Wilhelmina!"),
         _user(LOGGED, "Yes?", "Never mind."),
     ]
-    assert wall.find(asked) == [Likeness.EQUAL, Likeness.NEAR, Likeness.EQUAL, Likeness.NEAR, None]
+    assert wall.find(asked) == [Likeness.EQUAL, Likeness.NEAR, Likeness.EQUAL, Likeness.NEAR, Likeness.EQUAL]
 
 
 def test_an_items_system_message_is_not_part_of_it() -> None:
@@ -107,3 +107,9 @@ def test_the_wall_is_exact_at_its_threshold() -> None:
     found = _wall(_user(item)).find([_user(text) for text in pairs])
     assert [like is not None for like in found] == [jaccard(item, text) >= 0.9 for text in pairs]
     assert {like is None for like in found} == {True, False}
+
+
+def test_an_item_in_an_earlier_message_is_found_too() -> None:
+    item = "Where is the parcel with my rain jacket that I ordered from you last week, please?"
+    found = _wall(_user(item)).find([_user(item, "It is on its way.", "Thanks, and when does it come?")])
+    assert found == [Likeness.EQUAL]

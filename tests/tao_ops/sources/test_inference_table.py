@@ -81,7 +81,7 @@ def test_the_layout_of_ai_gateway_is_read_whole(tmp_path: Path) -> None:
     write_deltalake(tmp_path / "t", _gateway(_row(), _row(request_time=NOON - timedelta(days=1))))
     (row,) = _read(tmp_path / "t").queries.to_pylist()
     assert row == {
-        "position": f"{tmp_path}/t@0:row 1",
+        "position": f"{tmp_path}/t:row 2026-11-21T12:00:00+00:00, 1",
         "request_id": "r1",
         "received_at": NOON,
         "messages": [{"role": "user", "content": "Where is my order?"}],

@@ -213,7 +213,7 @@ def delta(tmp_path: Path) -> Iterator[Path]:
 def test_a_delta_table_is_read_in_the_window_without_what_was_deleted(delta: Path) -> None:
     (row,) = _rows(_read(delta, TEXTS | {"messages": "m"}))
     assert row["messages"] == [{"role": "user", "content": "Where is order 1?"}]
-    assert (row["received_at"], row["position"]) == (NOON, f"{delta}@2:row 1")
+    assert (row["received_at"], row["position"]) == (NOON, f"{delta}:row 2026-11-21T12:00:00+00:00, 1")
 
 
 def test_a_delta_table_is_read_by_any_kind_of_time(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from tao_ops.errors import ConfigError, DataError
 from tao_ops.routing import prompt_hash
@@ -339,3 +342,36 @@ def test_a_conversation_longer_than_any_context_is_counted(shop: Shop) -> None:
     report = ingest.run(shop.run())
     # The answer to r2 repeats it, and the two are measured apart.
     assert report.rows_out == 2 and report.metrics["quarantine"] == {"too_long": 1}
+
+
+def test_an_id_that_another_turn_holds_for_another_query_is_counted_not_lost(shop: Shop) -> None:
+    shop.log_lines([shop.line(f"Monday {n}, hello there", f"r{n}", day=20) for n in range(3)], name="2026-11-20.jsonl")
+    shop.log_lines(
+        [shop.line(f"Tuesday {n}, hello there", f"r{n + 2}", day=21) for n in range(3)], name="2026-11-21.jsonl"
+    )
+    execute(Stage.INGEST, shop.run(day=20))
+    report = execute(Stage.INGEST, shop.run(day=21))
+    assert report.rows_out == 2 and report.metrics["quarantine"] == {"reused_request_id": 1}
+    assert report.metrics["held"] == 0
+
+
+def test_less_lateness_later_takes_nothing_twice(shop: Shop) -> None:
+    shop.change("ingest", {"lateness": "5d"})
+    for day in (17, 22):
+        shop.log(day=day)
+    execute(Stage.INGEST, shop.run(day=17))
+    shop.log_lines([shop.line("Late, hello there", "late", day=17)], name="delayed.jsonl")
+    assert execute(Stage.INGEST, shop.run(day=22)).metrics["late"] == {"2026-11-17T00:00Z": 1}
+    shop.change("ingest", {"lateness": "1d"})
+    report = execute(Stage.INGEST, shop.run(day=17, run_id="again"))
+    assert report.rows_out == 12 and report.metrics["held"] == 1
+
+
+def test_a_broken_row_of_a_table_is_counted_by_one_turn(shop: Shop) -> None:
+    table = str(shop.settings.home / "payloads")
+    times = [datetime(2026, 11, day, 12, tzinfo=UTC) for day in (20, 21, 20, 21)]
+    texts = ["Anna here, hello there", "Bela here, hello there", "", ""]
+    write_deltalake(table, pa.table({"at": pa.array(times, pa.timestamp("us", "UTC")), "said": texts}))
+    shop.change("sources", [{"format": "table", "path": table, "columns": {"received_at": "at", "text": "said"}}])
+    for day in (20, 21):
+        assert execute(Stage.INGEST, shop.run(day=day)).metrics["quarantine"] == {"no_messages": 1}
