@@ -48,7 +48,7 @@ class Row:
     """One row.
 
     Attributes:
-        position: ``file:row 7``, counted from 1; of a Delta table ``table@version:row 7`` of those in the window.
+        position: ``file:row 7``, counted from 1; of a Delta table ``table:row <time>, 1``: by its time.
         received_at: inside the window; None where the table holds no time that can be read.
         values: by column; None where a text is not UTF-8.
     """
