@@ -172,7 +172,9 @@ class _Taking:
         from xxhash import xxh3_64_intdigest
 
         ids = identities(pa.repeat(pa.scalar(source.namespace), len(queries)), queries.column("request_id"))
-        known_elsewhere = self.held.look_up(ids, _seconds(queries.column("received_at")))
+        known_elsewhere = np.zeros(len(ids), np.int8)
+        if len(self.held):
+            known_elsewhere = self.held.look_up(ids, _seconds(queries.column("received_at")))
         held = known_elsewhere != Known.NEW
         own = pc.greater_equal(queries.column("received_at"), pa.scalar(self.run.turn.start)).to_numpy(
             zero_copy_only=False
