@@ -180,7 +180,8 @@ class _Taking:
             zero_copy_only=False
         )
         self.counts["held"] += int(((known_elsewhere == Known.SAME) & own).sum())
-        self._refuse_reused(queries, np.flatnonzero(known_elsewhere == Known.OTHER), source, file)
+        # Of the turns before only what is new matters: two exports of one call may tell its time differently.
+        self._refuse_reused(queries, np.flatnonzero((known_elsewhere == Known.OTHER) & own), source, file)
         rest = np.flatnonzero(~held)
         said = pc.cast(conversations(queries.column("messages")).take(pa.array(rest)), pa.binary()).to_pylist()
         known = self.seen.add([ids[row] for row in rest.tolist()], (xxh3_64_intdigest(text) for text in said))

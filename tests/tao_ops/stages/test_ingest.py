@@ -375,3 +375,12 @@ def test_a_broken_row_of_a_table_is_counted_by_one_turn(shop: Shop) -> None:
     shop.change("sources", [{"format": "table", "path": table, "columns": {"received_at": "at", "text": "said"}}])
     for day in (20, 21):
         assert execute(Stage.INGEST, shop.run(day=day)).metrics["quarantine"] == {"no_messages": 1}
+
+
+def test_two_exports_that_tell_a_calls_time_differently_make_no_refusal_in_the_next_turn(shop: Shop) -> None:
+    lines = [shop.line(f"Query {n}, hello there", f"r{n}", day=20) for n in range(3)]
+    shop.log_lines(lines, name="gateway.jsonl")
+    shop.log_lines([_at(line, "2026-11-20T12:00:07Z") for line in lines], name="proxy.jsonl")
+    shop.log(day=21)
+    assert execute(Stage.INGEST, shop.run(day=20)).metrics["repeated"] == 3
+    assert execute(Stage.INGEST, shop.run(day=21)).metrics["quarantine"] == {}
