@@ -185,19 +185,20 @@ def nfc(messages: pa.ListArray) -> pa.ListArray:
     """Messages in Unicode NFC, without a hidden start."""
     values = messages.flatten()
     content = pc.utf8_normalize(pc.struct_field(values, ["content"]), "NFC")
-    lengths = pc.list_value_length(messages).to_numpy()
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     both = pa.StructArray.from_arrays([pc.struct_field(values, ["role"]), content], ["role", "content"])
-    return pa.ListArray.from_arrays(offsets, both)
+    return pa.ListArray.from_arrays(_offsets(messages), both)
 
 
 def conversations(messages: pa.ListArray) -> pa.Array:
     """Each conversation as one text, roles and contents kept apart by characters that no message holds."""
     values = messages.flatten()
     said = pc.binary_join_element_wise(pc.struct_field(values, ["role"]), pc.struct_field(values, ["content"]), "\x1d")
-    lengths = pc.list_value_length(messages).to_numpy()
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    return pc.binary_join(pa.ListArray.from_arrays(offsets, said), "\x1e")
+    return pc.binary_join(pa.ListArray.from_arrays(_offsets(messages), said), "\x1e")
+
+
+def _offsets(messages: pa.ListArray) -> pa.Array:
+    """Where each row begins among the values of :meth:`ListArray.flatten`, and where the last one ends."""
+    return pa.array(np.concatenate([[0], np.cumsum(pc.list_value_length(messages).to_numpy())]), pa.int32())
 
 
 def row_numbers(messages: pa.ListArray) -> npt.NDArray[np.int64]:

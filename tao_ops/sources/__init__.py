@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 
 from tao_ops.config import Format, SourceConfig
 from tao_ops.sources import files, json_lines
-from tao_ops.sources.files import LogFile
 from tao_ops.sources.records import Batch, Window
 
 _TABLES = (Format.TABLE, Format.INFERENCE_TABLE)
@@ -42,6 +41,3 @@ def read(
         parse_block = block_parser(parse)
     for file in found:
         yield from json_lines.read(file, parse, parse_block)
-
-
-__all__ = ["LogFile", "read"]
