@@ -38,6 +38,9 @@ ReportFile = Annotated[Path | None, typer.Option("--report", help="Write what th
 KeepTurn = Annotated[
     bool, typer.Option("--keep-turn", help="Keep the turn for this run afterwards: more of its stages follow.")
 ]
+Picture = Annotated[
+    Path | None, typer.Option("--picture", help="Draw what each strategy cost and found into this file, as PNG.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -180,14 +183,17 @@ def turn_list(name: Name, as_json: AsJson = False) -> None:
 
 
 @turn_app.command("show")
-def turn_show(name: Name, turn: When = None, as_json: AsJson = False) -> None:
-    """What one turn did: stages, scores, verdict, release."""
+def turn_show(name: Name, turn: When = None, as_json: AsJson = False, picture: Picture = None) -> None:
+    """What one turn did: stages, exploration, scores, verdict, release."""
     from tao_ops import turns
+    from tao_ops.exploration import picture as drawing
 
     with readable_errors():
         settings = Settings.from_env()
         which = _turn(load_flywheel(name, settings), turn)
         shown = turns.show(Lake(settings.lake), which)
+        if picture is not None:
+            drawing.draw(turns.exploration(Lake(settings.lake), which), picture)
     if as_json:
         print(json.dumps(shown, indent=2))
     elif not shown["stages"]:
@@ -219,9 +225,9 @@ def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; 
     """Read a flywheel's YAML and every file that it names; say what is wrong, or that nothing is."""
     from tao_ops import expectations
     from tao_ops.benchmarks.item_set import load_item_set
+    from tao_ops.exploration.checks import check_exploration
     from tao_ops.maintenance import check_retention
     from tao_ops.models import check_model_folder
-    from tao_ops.strategies import build
 
     with readable_errors():
         for one in [name] if name else flywheel_names():
@@ -229,8 +235,8 @@ def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; 
             check_retention(flywheel, datetime.now(UTC))
             if flywheel.model != "embedded":
                 check_model_folder(Path(flywheel.model).expanduser())
-            for task_name, task in flywheel.tasks.items():
-                build(flywheel, task_name, seed=flywheel.seed)
+            check_exploration(flywheel)
+            for task in flywheel.tasks.values():
                 expectations.load_suite(flywheel.file(task.expectations))
                 for benchmark in task.benchmarks:
                     load_item_set(flywheel.file(benchmark.path), benchmark.name)

@@ -1,8 +1,10 @@
-"""JSON files that are either whole or not there."""
+"""Files that are either whole or not there."""
 
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,17 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value`` so that a reader, or a kill at any moment, finds the old content or the new one, whole."""
     # Not-a-number is no JSON: it must fail here and not in a reader.
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with replaced(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a path to write to, and put that file in the place of ``path`` once the block has ended well."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        yield fresh
+        with fresh.open("rb") as file:
             os.fsync(file.fileno())
         fresh.replace(path)
     finally:

@@ -47,6 +47,14 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Structure:
+    """What every response must be: a JSON schema, or a grammar in EBNF; one of them, as its text."""
+
+    json_schema: str | None = None
+    grammar: str | None = None
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How an engine samples: one greedy response where ``temperature`` is 0."""
 
@@ -54,6 +62,8 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 64
+    structure: Structure | None = None
+    """The engine samples only tokens that keep the response within it."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +71,17 @@ class Completion:
     """One sampled response.
 
     Attributes:
-        token_ids: the sampled tokens, end token included.
-        logprobs: natural log-probability of each of ``token_ids`` under the sampling model.
+        token_ids: the sampled tokens, end token included; empty where a server does not tell them.
+        logprobs: natural log-probability of each sampled token under the sampling model; empty where not told.
         finish_reason: ``stop`` or ``length``.
+        tokens: how many tokens were sampled.
     """
 
     text: str
     token_ids: Sequence[int]
     logprobs: Sequence[float]
     finish_reason: str
+    tokens: int
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,33 @@ from tao_ops.turn import Turn
 
 
 def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> list[Prompt]:
-    """The training prompts of one shard of a turn, in an order that their texts alone decide.
+    """The training prompts of one shard of a turn, longest first, in an order that their texts alone decide.
 
-    Not by ``query_id``, which depends on an installation's key: the same seed would sample otherwise elsewhere.
+    Not by ``query_id``, which depends on an installation's key: the same seed would sample otherwise elsewhere. Long
+    ones come first, so that a shard that needs too much memory says so at once, and no long one is left for the end.
 
     Raises:
         MissingInput: the turn has no prompts.
     """
+    train, shards = _train(lake, flywheel, turn)
+    return train[shard::shards]
+
+
+def shard_share(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> tuple[int, int]:
+    """How many of the turn's training prompts a shard has, and how many there are."""
+    train, shards = _train(lake, flywheel, turn)
+    return len(train[shard::shards]), len(train)
+
+
+def _train(lake: Lake, flywheel: Flywheel, turn: Turn) -> tuple[list[Prompt], int]:
     rows = lake.read(PROMPTS, flywheel=turn.flywheel, turn=turn.key).to_pylist()
     if not rows:
         raise MissingInput("no prompts of this turn", where=turn.key, mend="run validate first")
-    shards = min(flywheel.generate.shards, len(rows))
     train = sorted((row for row in rows if row["split"] == Split.TRAIN), key=_order)
-    return [Prompt(r["query_id"], r["task"], tuple(r["messages"])) for r in train[shard::shards]]
+    prompts = [Prompt(r["query_id"], r["task"], tuple(r["messages"])) for r in train]
+    return prompts, min(flywheel.generate.shards, len(rows))
 
 
-def _order(row: dict[str, Any]) -> tuple[str, str]:
-    return splits.digest(splits.conversation_text(row["messages"])), str(row["query_id"])
+def _order(row: dict[str, Any]) -> tuple[int, str, str]:
+    text = splits.conversation_text(row["messages"])
+    return -len(text), splits.digest(text), str(row["query_id"])

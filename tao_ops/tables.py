@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a column changes; kept in each table's metadata."""
 
 _UTC = pa.timestamp("us", tz="UTC")
@@ -66,6 +66,8 @@ class Reason(StrEnum):
     """The message is an item of a benchmark, or nearly one."""
     HOLDOUT_MATCH = "holdout_match"
     """The message is near the holdout and near training prompts at once: it would join what must stay apart."""
+    TOO_LONG_FOR_CONTEXT = "too_long_for_context"
+    """Production prompt, conversation and the longest response do not fit into ``engine.context`` together."""
 
 
 QUERIES = _table(
@@ -133,11 +135,14 @@ RESPONSES = _table(
         "strategy": pa.string(),
         "strategy_version": pa.string(),
         "sample": pa.int32(),
+        "round": pa.int32(),
+        "temperature": pa.float32(),
         "text": pa.string(),
         "answer": pa.string(),
         "token_ids": pa.list_(pa.int32()),
         "logprobs": pa.list_(pa.float32()),
         "finish_reason": pa.string(),
+        "tokens": pa.int32(),
         "model_version": pa.string(),
     },
     ("shard",),

@@ -1,8 +1,6 @@
 """The rows that candidates were trained on, which lie beside them: found again and taken out when they are erased."""
 
 import hashlib
-import os
-import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tao_ops.files import read_json, write_json
+from tao_ops.files import read_json, replaced, write_json
 from tao_ops.lake import Lake
 
 if TYPE_CHECKING:
@@ -113,13 +111,8 @@ def _replaced(path: Path, rows: "pa.Table") -> Iterator[str]:
     """Give the SHA-256 of the file of ``rows``; put it in the place of ``path`` once the block has ended well."""
     import pyarrow.parquet as pq
 
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
+    with replaced(path) as fresh:
         pq.write_table(rows, fresh)
         with fresh.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
         yield digest
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)

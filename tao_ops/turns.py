@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from tao_ops.errors import MissingInput
+from tao_ops.exploration import Yield, Yields, merged, told
 from tao_ops.lake import Lake
 from tao_ops.lineage import code_version
 from tao_ops.records import StageReport
@@ -73,10 +75,27 @@ def show(lake: Lake, turn: Turn) -> dict[str, Any]:
         "flywheel": turn.flywheel,
         "turn": turn.key,
         "stages": stages,
+        "exploration": told(_exploration(rows)),
         "report": {"benchmarks": current.get("evaluate", {}).get("benchmarks", [])},
         "verdict": {key: verdict[key] for key in ("decision", "reasons")} if verdict else None,
         "release": {key: release[key] for key in ("model", "version", "alias")} if release else None,
     }
+
+
+def exploration(lake: Lake, turn: Turn) -> Yields:
+    """What each task's strategies cost and found in a turn, over all its shards.
+
+    Raises:
+        MissingInput: ``generate`` has not run.
+    """
+    found = _exploration(_rows(lake, turn))
+    if not found:
+        raise MissingInput("nothing was explored in this turn", where=turn.key, mend="run generate first")
+    return found
+
+
+def _exploration(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Yield]]:
+    return merged([json.loads(row["metrics"]).get("yields", {}) for row in rows if row["stage"] == Stage.GENERATE])
 
 
 def _current(stages: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

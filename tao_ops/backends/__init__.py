@@ -4,6 +4,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import Protocol
 
+from tao_ops.config.stages import EngineConfig, ServerConfig
 from tao_ops.errors import EngineError
 from tao_ops.records import Completion, Message, ModelRef, Progress, Sampling
 
@@ -19,7 +20,11 @@ class Engine(Protocol):
     def generate(
         self, conversations: Sequence[Sequence[Message]], sampling: Sequence[Sampling] | Sampling
     ) -> list[list[Completion]]:
-        """Sample responses for each conversation, in its order."""
+        """Sample ``samples`` responses for each conversation, in its order.
+
+        An empty list stands for a conversation that does not fit into the context together with its response:
+        nothing is ever cut to make it fit.
+        """
         ...
 
     def reload(self, model: ModelRef) -> None:
@@ -27,11 +32,36 @@ class Engine(Protocol):
         ...
 
 
-def start_engine(model: ModelRef, *, seed: int, say: Progress) -> Engine:
-    """The inference engine of this environment, ready to sample from ``model``."""
+_DEFAULT = EngineConfig()
+
+
+def start_engine(
+    model: ModelRef, *, seed: int, say: Progress, config: EngineConfig = _DEFAULT, adapter: str | None = None
+) -> Engine:
+    """The inference engine of this environment, ready to sample from ``model``, with a LoRA adapter where one is named.
+
+    Raises:
+        ModelError: the model's context is shorter than ``config.context``, or ``adapter`` is no adapter of it.
+        EngineError: the engine could not start.
+    """
     from tao_ops.backends.vllm_engine import VllmEngine
 
-    return VllmEngine(model, seed=seed, say=say)
+    return VllmEngine(model, seed=seed, config=config, adapter=adapter, say=say)
+
+
+def connect_server(config: ServerConfig, *, seed: int, context: int, say: Progress) -> Engine:
+    """An OpenAI-compatible server in the place of the local engine.
+
+    Args:
+        context: longest conversation and response together, in tokens, where the server does not tell a shorter one.
+
+    Raises:
+        ConfigError: it does not serve the model, or does not take the key.
+        EngineError: it does not answer.
+    """
+    from tao_ops.backends.openai_engine import OpenAIEngine
+
+    return OpenAIEngine(config, seed=seed, max_model_len=context, say=say)
 
 
 def engine_name() -> str:

@@ -4,15 +4,21 @@ from tao_ops.config.base import Duration, Share, Strict
 from tao_ops.config.flywheel import Flywheel, expand, flywheel_names, load_flywheel
 from tao_ops.config.sources import Format, SourceConfig, TaskRule
 from tao_ops.config.stages import (
+    BudgetConfig,
+    EngineConfig,
     EvaluateConfig,
     GateConfig,
     GenerateConfig,
     IngestConfig,
     Method,
+    Policy,
+    PriceConfig,
     RetentionConfig,
+    ServerConfig,
     UpdateConfig,
     ValidateConfig,
 )
+from tao_ops.config.strategies import BootstrapConfig, StrategyConfig, StrategyKind
 from tao_ops.config.tasks import (
     BenchmarkConfig,
     ConsensusConfig,
@@ -20,15 +26,17 @@ from tao_ops.config.tasks import (
     PersonalKind,
     PrivacyConfig,
     ScorerConfig,
-    StrategyConfig,
     StrictJsonConfig,
     TaskConfig,
 )
 
 __all__ = [
     "BenchmarkConfig",
+    "BootstrapConfig",
+    "BudgetConfig",
     "ConsensusConfig",
     "Duration",
+    "EngineConfig",
     "EvaluateConfig",
     "Flywheel",
     "Format",
@@ -38,12 +46,16 @@ __all__ = [
     "IngestConfig",
     "Method",
     "PersonalKind",
+    "Policy",
+    "PriceConfig",
     "PrivacyConfig",
     "RetentionConfig",
     "ScorerConfig",
+    "ServerConfig",
     "Share",
     "SourceConfig",
     "StrategyConfig",
+    "StrategyKind",
     "Strict",
     "StrictJsonConfig",
     "TaskConfig",

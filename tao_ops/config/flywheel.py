@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 from tao_ops.config.base import Strict
 from tao_ops.config.sources import SourceConfig
 from tao_ops.config.stages import (
+    EngineConfig,
     EvaluateConfig,
     GateConfig,
     GenerateConfig,
@@ -24,6 +25,7 @@ from tao_ops.config.stages import (
     UpdateConfig,
     ValidateConfig,
 )
+from tao_ops.config.strategies import StrategyKind
 from tao_ops.config.tasks import TaskConfig
 from tao_ops.errors import ConfigError
 from tao_ops.settings import Settings
@@ -45,6 +47,7 @@ class Flywheel(Strict):
     tasks: dict[str, TaskConfig] = Field(min_length=1)
     ingest: IngestConfig = IngestConfig()
     validate_: ValidateConfig = Field(default=ValidateConfig(), alias="validate")
+    engine: EngineConfig = EngineConfig()
     generate: GenerateConfig = GenerateConfig()
     update: UpdateConfig = UpdateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -80,9 +83,15 @@ class Flywheel(Strict):
 
     @model_validator(mode="after")
     def _known_control(self) -> Self:
+        control = self.evaluate.control
         for name, task in self.tasks.items():
-            if self.evaluate.control not in (None, *(s.name for s in task.strategies)):
-                raise ValueError(f"evaluate.control {self.evaluate.control!r} is no strategy of task {name!r}")
+            found = next((s for s in task.strategies if s.name == control), None)
+            if control is not None and found is None:
+                raise ValueError(f"evaluate.control {control!r} is no strategy of task {name!r}")
+            if found is not None and not (found.kind is StrategyKind.PLAIN or found.file is not None):
+                raise ValueError(
+                    f"evaluate.control {control!r}: a control is 'plain', or 'demonstrations' with a 'file'"
+                )
         return self
 
     @model_validator(mode="after")
@@ -114,11 +123,18 @@ class Flywheel(Strict):
         return sha.hexdigest()
 
     def _named_files(self) -> list[Path]:
-        named: list[str] = []
-        for task in self.tasks.values():
-            named += [task.prompt, task.expectations]
-            named += [s.file for s in task.strategies if s.file]
-        return [self.file(name) for name in named]
+        return [self.file(name) for task in self.tasks.values() for name in named_files(task).values()]
+
+
+def named_files(task: TaskConfig) -> dict[str, str]:
+    """Every file that a task names but its benchmarks, below ``include/``, by its key."""
+    named = {"prompt": task.prompt, "expectations": task.expectations}
+    named |= {key: file for key in ("json_schema", "grammar") if (file := getattr(task, key)) is not None}
+    for i, strategy in enumerate(task.strategies):
+        if strategy.file is not None:
+            named[f"strategies.{i}.file"] = strategy.file
+        named |= {f"strategies.{i}.templates.{step}": file for step, file in strategy.template_files.items()}
+    return named
 
 
 def load_flywheel(name: str, settings: Settings | None = None) -> Flywheel:
@@ -184,6 +200,8 @@ def _readable(error: ValidationError, path: Path) -> ConfigError:
             return ConfigError(f"unknown key{more}", where=f"{path}: {key}", mend="remove it, or mend its spelling")
         case "missing":
             return ConfigError(f"missing key{more}", where=f"{path}: {key}", mend="add it")
+        case "secret":  # what was given is not told: it may be one
+            return ConfigError(f"{first['msg']}{more}", where=f"{path}: {key}", mend="put the secret into a variable")
         case _:
             message = str(first["msg"]).removeprefix("Value error, ")
             given = first["input"]
@@ -193,14 +211,13 @@ def _readable(error: ValidationError, path: Path) -> ConfigError:
 
 def _check_files(flywheel: Flywheel, path: Path) -> None:
     for task_name, task in flywheel.tasks.items():
-        named = {f"tasks.{task_name}.prompt": task.prompt, f"tasks.{task_name}.expectations": task.expectations}
-        for i, strategy in enumerate(task.strategies):
-            if strategy.file:
-                named[f"tasks.{task_name}.strategies.{i}.file"] = strategy.file
+        named = named_files(task)
         for i, benchmark in enumerate(task.benchmarks):
-            named[f"tasks.{task_name}.benchmarks.{i}.path"] = f"{benchmark.path}/items.jsonl"
+            named[f"benchmarks.{i}.path"] = f"{benchmark.path}/items.jsonl"
         for key, relative in named.items():
             if not flywheel.file(relative).is_file():
                 raise ConfigError(
-                    "a file is missing", where=f"{path}: {key}", mend=f"make {flywheel.file(relative)} or mend the path"
+                    "a file is missing",
+                    where=f"{path}: tasks.{task_name}.{key}",
+                    mend=f"make {flywheel.file(relative)} or mend the path",
                 )

@@ -1,10 +1,12 @@
 """How the stages of a flywheel work."""
 
+import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from tao_ops.config.base import Duration, Share, Strict
 
@@ -23,11 +25,103 @@ class ValidateConfig(Strict):
     """Share of the queries that are kept away from training for ever."""
 
 
+class EngineConfig(Strict):
+    """The engine that generate and evaluate sample with."""
+
+    context: int = Field(default=2048, ge=64)
+    """Longest conversation and response together, in tokens."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that one model is spread over."""
+    gpu_memory: float = Field(default=0.9, gt=0.0, le=1.0)
+    """Share of a GPU's memory that weights, keys and values may take."""
+    cpu_cache_gib: int = Field(default=2, ge=1)
+    """Memory of keys and values on a CPU, in GiB."""
+    batch: int = Field(default=256, ge=1)
+    """Most responses that are sampled at once."""
+
+
+class PriceConfig(Strict):
+    """What a server's tokens cost, per million, in whatever currency."""
+
+    prompt: float = Field(default=0.0, ge=0.0)
+    response: float = Field(default=0.0, ge=0.0)
+
+
+class ServerConfig(Strict):
+    """An OpenAI-compatible server that answers in the place of the local engine."""
+
+    url: str = Field(pattern=r"^https?://")
+    """Its base, which ``/chat/completions`` follows: ``http://127.0.0.1:8000/v1``."""
+    model: str
+    """As the server calls it."""
+    api_key: str | None = None
+    """``${NAME}`` of the environment; never the key itself, which would stand in every digest and log of the YAML."""
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    """Requests under way at once."""
+    timeout: float = Field(default=120.0, gt=0.0)
+    """Seconds that one request may take."""
+    attempts: int = Field(default=5, ge=1, le=20)
+    """Tries of one request, where trying again can help."""
+    price: PriceConfig = PriceConfig()
+
+    @field_validator("api_key")
+    @classmethod
+    def _no_key(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\$\{\w+\}", value):
+            raise PydanticCustomError("secret", "'api_key' names a variable of the environment, as ${NAME}")
+        return value
+
+
+class Policy(StrEnum):
+    """Which queries and strategies get samples."""
+
+    ADAPTIVE = "adaptive"
+    """In rounds: those that are settled get no more, strategies get samples by their yield."""
+    UNIFORM = "uniform"
+    """Every query gets ``samples`` of every strategy."""
+
+
+class BudgetConfig(Strict):
+    """The most that a turn may spend on exploration; at least one of the two."""
+
+    samples: int | None = Field(default=None, ge=1)
+    """Responses, whatever calls a strategy makes for one."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Sampled tokens, those of drafts, plans and critiques among them."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.samples is None and self.tokens is None:
+            raise ValueError("a budget needs 'samples' or 'tokens'")
+        return self
+
+
 class GenerateConfig(Strict):
     """How responses are sampled."""
 
     shards: int = Field(default=1, ge=1, le=512)
     """Parts of a turn that run side by side: as many as there are workers."""
+    policy: Policy = Policy.ADAPTIVE
+    budget: BudgetConfig | None = None
+    """None: only the strategies' ``samples`` bound what is spent."""
+    first: int = Field(default=1, ge=1)
+    """Samples of each query in the first round."""
+    confidence: float = Field(default=0.9, gt=0.5, lt=1.0)
+    """A query is settled once its leading answer is the majority with this probability."""
+    floor: float = Field(default=0.05, gt=0.0, lt=1.0)
+    """Least share of the samples that is spread evenly over all strategies, so that none dies."""
+    history: int = Field(default=7, ge=0)
+    """Earlier turns whose yields count, each half as much as the one after it."""
+    adapter: str | None = None
+    """A LoRA adapter's folder: responses are sampled from the champion with it."""
+    server: ServerConfig | None = None
+    """Responses come from this server, and not from the champion."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.adapter is not None and self.server is not None:
+            raise ValueError("'adapter' is for the local engine: a server has its own")
+        return self
 
 
 class Method(StrEnum):

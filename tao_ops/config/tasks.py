@@ -6,23 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tao_ops.config.base import Strict
-
-
-class StrategyConfig(Strict):
-    """One way to explore."""
-
-    name: Literal["plain", "demonstrations"]
-    samples: int = Field(ge=1, le=1024)
-    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
-    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
-    file: str | None = None
-    """Worked examples, JSON lines of ``messages`` (``demonstrations``)."""
-
-    @model_validator(mode="after")
-    def _needs(self) -> Self:
-        if (self.name == "demonstrations") != (self.file is not None):
-            raise ValueError("'demonstrations' needs a 'file' of worked examples, and no other strategy takes one")
-        return self
+from tao_ops.config.strategies import StrategyConfig, StrategyKind
 
 
 class StrictJsonConfig(Strict):
@@ -102,6 +86,10 @@ class TaskConfig(Strict):
     """Queries at least this similar (Jaccard similarity of their shingles) are one prompt; 1 merges equal ones only."""
     max_tokens: int = Field(default=64, ge=1, le=32768)
     """Longest response, in tokens, in exploration and in evaluation alike."""
+    json_schema: str | None = None
+    """A JSON schema's file below ``include/``, which ``structured`` samples within."""
+    grammar: str | None = None
+    """The same as a grammar in EBNF, which begins at ``root``; a task has one of the two."""
 
     @model_validator(mode="after")
     def _different_names(self) -> Self:
@@ -109,4 +97,13 @@ class TaskConfig(Strict):
             names = [one.name for one in named]
             if len(set(names)) != len(names):
                 raise ValueError(f"'{what}' of a task need different names")
+        return self
+
+    @model_validator(mode="after")
+    def _one_structure(self) -> Self:
+        if self.json_schema is not None and self.grammar is not None:
+            raise ValueError("a task has a 'json_schema' or a 'grammar', not both")
+        wanted = [s.name for s in self.strategies if s.kind is StrategyKind.STRUCTURED]
+        if wanted and self.json_schema is None and self.grammar is None:
+            raise ValueError(f"strategy {wanted[0]!r} needs the task's 'json_schema' or 'grammar', a file")
         return self

@@ -28,6 +28,9 @@ def print_turn(
     console.print(f"[bold]{shown['flywheel']}[/bold], turn [bold]{shown['turn']}[/bold]")
     if shown["stages"]:
         console.print(stages_table(shown["stages"], wall_seconds))
+    if exploration := shown.get("exploration"):
+        console.print()
+        console.print(exploration_table(exploration))
     for row in (shown.get("report") or {}).get("benchmarks", []):
         console.print()
         console.print(benchmark_table(row))
@@ -52,6 +55,18 @@ def stages_table(stages: Mapping[str, Mapping[str, Any]], wall_seconds: float | 
         own = sum(float(stage["seconds"]) for stage in stages.values())
         table.add_row("no stage's", "", "", f"{max(0.0, wall_seconds - own):.1f}", style="dim")
         table.add_row("in all", "", "", f"{wall_seconds:.1f}", style="bold")
+    return table
+
+
+def exploration_table(tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """What each strategy cost and found."""
+    figures = ("samples", "tokens", "passed", "tokens a pass")
+    table = Table("exploration", *(_number(name) for name in figures), box=None, pad_edge=False)
+    for task, strategies in tasks.items():
+        for name, one in strategies.items():
+            each = "–" if one["tokens_a_pass"] is None else f"{one['tokens_a_pass']:,.0f}"
+            rate = _percent(one["pass_rate"])
+            table.add_row(f"{task}/{name}", f"{one['samples']:,.0f}", f"{one['tokens']:,.0f}", rate, each)
     return table
 
 

@@ -21,6 +21,15 @@ def parts(text: str) -> dict[str, str]:
     return {key: json.dumps(one, sort_keys=True) for key, one in value.items()}
 
 
+def canonical(text: str) -> str:
+    """The whole answer as it is compared: two texts with the same parts are the same answer.
+
+    >>> canonical('{"b": 1, "a": "x"}') == canonical('{"a":"x","b":1}'), canonical(" so  it ")
+    (True, '{"": "so it"}')
+    """
+    return json.dumps(parts(text), sort_keys=True)
+
+
 def score(batch: Sequence[Candidate], *, votes: int = 2) -> list[float]:
     """The share of a query's candidates behind each part of the answer, averaged over its parts.
 

@@ -13,6 +13,7 @@ from tao_ops.benchmarks import paired
 from tao_ops.benchmarks.item_set import ItemSet, load_item_set
 from tao_ops.benchmarks.metrics import METRICS
 from tao_ops.config import BenchmarkConfig
+from tao_ops.errors import ConfigError
 from tao_ops.files import read_json, write_json
 from tao_ops.models import model_facts, model_ref
 from tao_ops.records import Message, ModelRef, Prompt, Sampling, StageReport
@@ -115,9 +116,9 @@ def _exams(run: Run, task_name: str, champion: ModelRef, candidate: ModelRef) ->
         if control is not None:
             # A seed of the flywheel alone: the control's prompt is the same in every turn, so its scores are reused.
             built = strategies.build(run.flywheel, task_name, seed=run.flywheel.seed)
-            asks = [built[control].asks(Prompt(i.item_id, task_name, tuple(i.messages)), 1) for i in items.items]
             digest = prompts.digest(f"{built[control].version} {run.flywheel.seed}")
-            messages = [ask[0].messages for ask in asks]
+            asked_so = [Prompt(item.item_id, task_name, tuple(item.messages)) for item in items.items]
+            messages = [built[control].conversation(prompt, 0, ()) for prompt in asked_so]
             exams.append(_Exam(CONTROL, champion, task_name, benchmark, items, digest, messages, task.max_tokens))
     return exams
 
@@ -139,7 +140,7 @@ def _answer(run: Run, exams: Sequence[_Exam]) -> list[dict[str, Any]]:
     rows = []
     for exam in sorted(exams, key=lambda exam: exam.arm == CANDIDATE):
         if engine is None:
-            engine = backends.start_engine(exam.model, seed=run.flywheel.seed, say=run.say)
+            engine = backends.start_engine(exam.model, seed=run.flywheel.seed, say=run.say, config=run.flywheel.engine)
         elif exam.model.model_version != loaded:
             engine.reload(exam.model)
         loaded = exam.model.model_version
@@ -147,6 +148,12 @@ def _answer(run: Run, exams: Sequence[_Exam]) -> list[dict[str, Any]]:
         answers = engine.generate(exam.conversations, Sampling(max_tokens=exam.max_tokens))
         metric = METRICS[exam.benchmark.metric]
         for item, completions in zip(exam.items.items, answers, strict=True):
+            if not completions:
+                raise ConfigError(
+                    f"an item of {exam.benchmark.name} does not fit into {engine.max_model_len} tokens as {exam.arm}",
+                    where=item.item_id,
+                    mend="raise engine.context, or take the item out",
+                )
             output = completions[0].text
             rows.append(
                 {

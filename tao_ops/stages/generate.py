@@ -1,98 +1,207 @@
 """``generate``: explore better answers than the production prompt gives, sampled from the champion."""
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from tao_ops import backends, champions, strategies
-from tao_ops.records import Completion, Message, ModelRef, Prompt, Sampling, StageReport
-from tao_ops.shards import shard_prompts
+from tao_ops import backends, champions, exploration
+from tao_ops.exploration import Budget, Explored, Found, Response, Yield, picture
+from tao_ops.exploration.bootstrap import bootstrapped
+from tao_ops.exploration.checks import check_exploration
+from tao_ops.records import ModelRef, Prompt, StageReport
+from tao_ops.shards import shard_prompts, shard_share
 from tao_ops.stages import Run
-from tao_ops.strategies import Strategy
-from tao_ops.tables import PROMPTS, RESPONSES
+from tao_ops.tables import PROMPTS, RESPONSES, TURNS
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that decides what a shard's responses will be."""
+
+    champion: ModelRef
+    prompts: Sequence[Prompt]
+    tasks: Mapping[str, Explored]
+    prior: Mapping[str, Mapping[str, Yield]]
+    budget: Budget
+    seed: int
+    identity: str
+    """The same for two attempts that would sample the same."""
 
 
 def run(run: Run) -> StageReport:
-    """Sample responses for this shard's training prompts by every strategy of their task.
+    """Sample responses for this shard's training prompts by the strategies of their task, within the budget.
 
-    Reads ``prompts`` of the turn; commits ``responses`` of the turn and shard at once.
+    Reads ``prompts`` of the turn and, of earlier turns, the strategies' yields; commits ``responses`` of the turn and
+    shard at once. Where the lake holds what another attempt sampled from the same model, prompts and configuration,
+    that is taken.
 
     Raises:
         MissingInput: ``validate`` has not run.
+        ConfigError: a strategy cannot be used; no engine was started.
         EngineError: the engine failed; nothing was committed.
     """
     inputs = {PROMPTS.name: run.lake.version(PROMPTS) or 0}
-    prompts = shard_prompts(run.lake, run.flywheel, run.turn, run.shard)
-    champion = champions.champion(run.flywheel, run.database_url, run.settings, run.say)
-    seed = run.turn.seed(run.flywheel.seed, "generate", str(run.shard))
-    # The order of examples is the same in all shards of a turn, so that shards don't change what is sampled.
-    order = run.turn.seed(run.flywheel.seed, "strategies")
-    built = {task: strategies.build(run.flywheel, task, seed=order) for task in run.flywheel.tasks}
-    asked = [ask for prompt in prompts for ask in _asks(run, prompt, built[prompt.task])]
-    run.say(f"{len(prompts)} prompts, {sum(a.sampling.samples for a in asked)} samples, model {champion.model_version}")
-    rows: list[dict[str, Any]] = []
-    if asked:
-        engine = backends.start_engine(champion, seed=seed, say=run.say)
-        sampled = engine.generate([a.messages for a in asked], [a.sampling for a in asked])
-        rows = _rows(asked, sampled, champion)
+    plan = _plan(run)
+    run.say(f"{len(plan.prompts)} prompts, model {_source(run, plan)}, {run.flywheel.generate.policy}")
+    kept = _kept(run, plan)
+    rows, metrics = kept or _explore(run, plan)
     version = run.lake.write(RESPONSES, rows, turn=run.turn, run_id=run.run_id, shard=run.shard)
+    _picture(run, metrics)
     return StageReport(
         stage="generate",
-        rows_in=len(prompts),
+        rows_in=len(plan.prompts),
         rows_out=len(rows),
-        tokens=sum(len(row["token_ids"]) for row in rows),
+        tokens=metrics["tokens"],
         inputs=inputs,
         output_version=version,
-        metrics={
-            "model_version": champion.model_version,
-            "seed": seed,
-            "samples": dict(Counter(row["strategy"] for row in rows)),
-            "truncated": sum(row["finish_reason"] == "length" for row in rows),
-        },
+        metrics={**metrics, "reused": kept is not None},
     )
 
 
-class _Asked:
-    """One conversation on its way to the engine, and whose it is."""
+def _plan(run: Run) -> _Plan:
+    flywheel = run.flywheel
+    check_exploration(flywheel)
+    prompts = shard_prompts(run.lake, flywheel, run.turn, run.shard)
+    champion = champions.champion(flywheel, run.database_url, run.settings, run.say)
+    seed = run.turn.seed(flywheel.seed, "generate", str(run.shard))
+    tasks = {name: _explored(run, name) for name in flywheel.tasks}
+    prior = _prior(run)
+    told = {
+        "model": champion.model_version,
+        "engine": flywheel.generate.server.model if flywheel.generate.server else backends.engine_name(),
+        "configs": [flywheel.engine.model_dump(mode="json"), flywheel.generate.model_dump(mode="json")],
+        "tasks": {name: _identity(flywheel.tasks[name].model_dump(mode="json"), tasks[name]) for name in tasks},
+        "min_reward": flywheel.update.min_reward,
+        "prior": exploration.told(prior),
+        "seed": seed,
+        "prompts": [prompt.query_id for prompt in prompts],
+    }
+    identity = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    budget = Budget.share(flywheel.generate.budget, *shard_share(run.lake, flywheel, run.turn, run.shard))
+    return _Plan(champion, prompts, tasks, prior, budget, seed, identity)
 
-    def __init__(self, prompt: Prompt, strategy: Strategy, messages: Sequence[Message], sampling: Sampling) -> None:
-        self.prompt, self.strategy, self.messages, self.sampling = prompt, strategy, messages, sampling
+
+def _explored(run: Run, task: str) -> Explored:
+    # The order of examples is the same in all shards of a turn, so that shards don't change what is sampled.
+    order = run.turn.seed(run.flywheel.seed, "strategies")
+    examples = bootstrapped(run.lake, run.flywheel, run.turn, task)
+    found = exploration.explored(run.flywheel, task, seed=order, bootstrapped=examples)
+    there = {way.name for way in found.ways}
+    for one in run.flywheel.tasks[task].strategies:
+        if one.name not in there:
+            run.say(f"{task}/{one.name}: no example of earlier turns is good enough yet, it is left out")
+    return found
 
 
-def _asks(run: Run, prompt: Prompt, built: dict[str, Strategy]) -> list[_Asked]:
-    task = run.flywheel.tasks[prompt.task]
-    return [
-        _Asked(
-            prompt,
-            built[config.name],
-            ask.messages,
-            Sampling(ask.samples, config.temperature, config.top_p, task.max_tokens),
+def _identity(config: Mapping[str, Any], task: Explored) -> list[Any]:
+    kept = {key: config[key] for key in ("scorers", "max_tokens")}
+    ways = [[way.strategy.version, way.max_tokens, way.config.model_dump(mode="json")] for way in task.ways]
+    return [kept, ways]
+
+
+def _prior(run: Run) -> Mapping[str, Mapping[str, Yield]]:
+    """Yields of earlier turns as ``validate`` found them, so that all shards weigh the strategies alike."""
+    rows = run.lake.read(
+        TURNS, columns=["metrics"], flywheel=run.turn.flywheel, turn=run.turn.key, stage="validate"
+    ).to_pylist()
+    prior = json.loads(rows[0]["metrics"]).get("prior") if rows else None
+    if prior is None:
+        return exploration.earlier(run.lake, run.turn, run.flywheel.generate.history)
+    return exploration.merged([prior])
+
+
+def _source(run: Run, plan: _Plan) -> str:
+    server = run.flywheel.generate.server
+    return f"{server.model} at {server.url}" if server else plan.champion.model_version
+
+
+def _kept(run: Run, plan: _Plan) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
+    """The rows of an earlier attempt, and its figures, where it sampled just what this one would."""
+    if run.flywheel.generate.server is not None:  # the model behind a server's name may be another one by now
+        return None
+    where: dict[str, Any] = {"flywheel": run.turn.flywheel, "turn": run.turn.key, "shard": run.shard}
+    done = run.lake.read(TURNS, stage="generate", **where).to_pylist()
+    if not done or json.loads(done[0]["metrics"]).get("identity") != plan.identity:
+        return None
+    rows = run.lake.read(RESPONSES, run_id=done[0]["run_id"], **where).to_pylist()
+    if len(rows) != done[0]["rows_out"]:
+        return None
+    run.say(f"run {done[0]['run_id']} sampled these responses already, from the same model and configuration")
+    return rows, json.loads(done[0]["metrics"])
+
+
+def _explore(run: Run, plan: _Plan) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    config = run.flywheel.generate
+    found, name, usage = Found(), plan.champion.model_version, None
+    if plan.prompts:
+        engine = _engine(run, plan)
+        found = exploration.explore(
+            plan.prompts,
+            plan.tasks,
+            sampled=partial(exploration.sample, engine),
+            policy=exploration.chosen_policy(config, plan.prior, plan.seed),
+            budget=plan.budget,
+            rule=exploration.Rule(config.confidence, run.flywheel.update.min_reward),
+            say=run.say,
         )
-        for config in task.strategies
-        for ask in built[config.name].asks(prompt, config.samples)
-    ]
+        usage = getattr(engine, "usage", None)
+        name = engine.name if config.server else name
+    rows = [_row(response, name) for response in found.responses]
+    return rows, {
+        "model_version": name,
+        "seed": plan.seed,
+        "identity": plan.identity,
+        "policy": config.policy.value,
+        "tokens": found.tokens,
+        "samples": dict(Counter(row["strategy"] for row in rows)),
+        "settled": found.settled,
+        "short": found.short,
+        "rounds": found.rounds,
+        "truncated": sum(row["finish_reason"] == "length" for row in rows),
+        "too_long": dict(found.too_long),
+        "yields": exploration.told(found.yields),
+        **({"usage": asdict(usage)} if usage is not None else {}),
+    }
 
 
-def _rows(asked: Sequence[_Asked], sampled: Sequence[Sequence[Completion]], champion: ModelRef) -> list[dict[str, Any]]:
-    counts: Counter[tuple[str, str]] = Counter()
-    rows = []
-    for ask, completions in zip(asked, sampled, strict=True):
-        for completion in completions:
-            sample = counts[ask.prompt.query_id, ask.strategy.name]
-            counts[ask.prompt.query_id, ask.strategy.name] += 1
-            rows.append(
-                {
-                    "response_id": f"{ask.prompt.query_id}:{ask.strategy.name}:{sample}",
-                    "query_id": ask.prompt.query_id,
-                    "strategy": ask.strategy.name,
-                    "strategy_version": ask.strategy.version,
-                    "sample": sample,
-                    "text": completion.text,
-                    "answer": completion.text.strip(),
-                    "token_ids": completion.token_ids,
-                    "logprobs": completion.logprobs,
-                    "finish_reason": completion.finish_reason,
-                    "model_version": champion.model_version,
-                }
-            )
-    return rows
+def _engine(run: Run, plan: _Plan) -> backends.Engine:
+    config, engine = run.flywheel.generate, run.flywheel.engine
+    if config.server is not None:
+        return backends.connect_server(config.server, seed=plan.seed, context=engine.context, say=run.say)
+    adapter = str(run.flywheel.file(config.adapter)) if config.adapter else None
+    return backends.start_engine(plan.champion, seed=plan.seed, say=run.say, config=engine, adapter=adapter)
+
+
+def _row(response: Response, model_version: str) -> dict[str, Any]:
+    wanted, completion = response.wanted, response.completion
+    return {
+        "response_id": f"{wanted.prompt.query_id}:{wanted.way.name}:{wanted.sample}",
+        "query_id": wanted.prompt.query_id,
+        "strategy": wanted.way.name,
+        "strategy_version": wanted.way.strategy.version,
+        "sample": wanted.sample,
+        "round": wanted.round,
+        "temperature": response.temperature,
+        "text": completion.text,
+        "answer": response.answer,
+        "token_ids": completion.token_ids,
+        "logprobs": completion.logprobs,
+        "finish_reason": completion.finish_reason,
+        "tokens": response.tokens,
+        "model_version": model_version,
+    }
+
+
+def _picture(run: Run, metrics: Mapping[str, Any]) -> None:
+    """Say what each strategy cost and found, and draw it beside the run's other files."""
+    known = exploration.merged([metrics["yields"]])
+    for line in exploration.sentences(known):
+        run.say(line)
+    if known:
+        file = run.lake.artifacts(run.turn, run.run_id) / f"exploration-{run.shard}.png"
+        picture.draw(known, file)
+        run.say(f"exploration: {file}")

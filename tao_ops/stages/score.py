@@ -7,7 +7,8 @@ import numpy as np
 from tao_ops import rewards
 from tao_ops.errors import MissingInput
 from tao_ops.records import Candidate, StageReport
-from tao_ops.rewards.combine import VERSION, combine
+from tao_ops.rewards import Scored
+from tao_ops.rewards.combine import VERSION
 from tao_ops.shards import shard_prompts
 from tao_ops.stages import Run
 from tao_ops.tables import RESPONSES, REWARDS
@@ -36,9 +37,7 @@ def run(run: Run) -> StageReport:
     for task_name, task in run.flywheel.tasks.items():
         mine = [r for r in responses if prompts[r["query_id"]].task == task_name]
         batch = [Candidate(r["query_id"], prompts[r["query_id"]].text, r["answer"]) for r in mine]
-        scores = {name: score(batch) for name, score in rewards.build(task.scorers).items()}
-        for i, response in enumerate(mine):
-            rows.append(_row(response, {name: values[i] for name, values in scores.items()}))
+        rows += [_row(r, scored) for r, scored in zip(mine, rewards.score(task.scorers, batch), strict=True)]
     version = run.lake.write(REWARDS, rows, turn=run.turn, run_id=run.run_id, shard=run.shard)
     return StageReport(
         stage="score",
@@ -50,15 +49,15 @@ def run(run: Run) -> StageReport:
     )
 
 
-def _row(response: dict[str, Any], scores: dict[str, float]) -> dict[str, Any]:
+def _row(response: dict[str, Any], scored: Scored) -> dict[str, Any]:
     flags = [] if response["answer"] else ["empty"]
     if response["finish_reason"] == "length":
         flags.append("truncated")
     return {
         "response_id": response["response_id"],
         "query_id": response["query_id"],
-        "scores": list(scores.items()),
-        "reward": combine(scores),
+        "scores": list(scored.scores.items()),
+        "reward": scored.reward,
         "flags": flags,
         "calibrator_version": VERSION,
     }

@@ -10,12 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tao_ops import champions, clusters, lineage, prompts, splits
-from tao_ops.benchmarks.item_set import load_item_set
+from tao_ops import champions, exam, lineage, prompts, splits
 from tao_ops.errors import DataError, MissingInput
 from tao_ops.files import write_json
 from tao_ops.models import model_digest, model_facts, model_ref
-from tao_ops.privacy import Redactor
 from tao_ops.records import ModelRef, Split, StageReport
 from tao_ops.stages import Run
 from tao_ops.tables import PROMPTS, RESPONSES, REWARDS, Reason
@@ -91,7 +89,7 @@ def _scored(run: Run, turns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[
     for row in sorted(run.lake.read(PROMPTS, **where).to_pylist(), key=lambda row: str(row["turn"])):
         if row["split"] == Split.TRAIN:
             train[row["query_id"]] = row
-    kept_away = _kept_away(run, train)
+    kept_away = exam.kept_away(run.lake, run.flywheel, run.turn, train)
     rewards = {(r["turn"], r["response_id"]): r for r in run.lake.read(REWARDS, **where).to_pylist()}
     scored_queries = {r["query_id"] for r in rewards.values() if r["turn"] == run.turn.key}
     unscored = [q for q, row in train.items() if row["turn"] == run.turn.key and q not in scored_queries]
@@ -112,30 +110,11 @@ def _scored(run: Run, turns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[
     return scored, kept_away
 
 
-def _kept_away(run: Run, train: Mapping[str, dict[str, Any]]) -> dict[str, Reason]:
-    """By query, why a training prompt of the window is one no more: the exam has grown since, or the holdout has."""
-    index = clusters.Index.load(run.lake, run.turn)
-    tasks = run.flywheel.tasks
-    item_sets = [load_item_set(run.flywheel.file(b.path), b.name) for task in tasks.values() for b in task.benchmarks]
-    found: dict[str, Reason] = {}
-    for name, task in tasks.items():
-        asked = {query_id: row["messages"] for query_id, row in train.items() if row["task"] == name}
-        conversations, threshold = list(asked.values()), task.near_duplicates
-        held_out = index.held_out(conversations, threshold)
-        exam = splits.Wall(item_sets, Redactor(task.privacy).together, threshold).find(conversations)
-        for query_id, held, item in zip(asked, held_out, exam, strict=True):
-            if item is not None:
-                found[query_id] = Reason.BENCHMARK_ITEM
-            elif held:
-                found[query_id] = Reason.HOLDOUT_MATCH
-    return found
-
-
 def _best(run: Run, scored: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row per query: its best response, if good enough; of equals, the first by id."""
     best: dict[str, dict[str, Any]] = {}
     for row in sorted(scored, key=lambda row: (-row["reward"], str(row["response_id"]))):
-        if row["reward"] >= run.flywheel.update.min_reward and row["finish_reason"] == "stop":
+        if row["reward"] >= run.flywheel.update.min_reward and row["finish_reason"] == "stop" and row["answer"]:
             best.setdefault(row["query_id"], row)
     return [
         {

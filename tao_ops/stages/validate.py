@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tao_ops import expectations, observations
-from tao_ops.benchmarks.item_set import load_item_set
+from tao_ops import exam, expectations, observations
 from tao_ops.champions import base_model
 from tao_ops.clusters import Index, Placed
+from tao_ops.context import Context
 from tao_ops.errors import DataError, MissingInput
 from tao_ops.expectations import Checked, Suite
-from tao_ops.privacy import Redactor
+from tao_ops.exploration import yields
 from tao_ops.records import Split, StageReport
 from tao_ops.splits import Wall
 from tao_ops.stages import Run
@@ -98,6 +98,8 @@ def run(run: Run) -> StageReport:
             "shards": shards,
             "warnings": [f"{task.name}: {words}" for task in tasks for words in task.checked.warnings],
             "data_docs": str(docs),
+            # Here and not in a shard: all shards of a turn weigh the strategies alike, whenever they run.
+            "prior": yields.told(yields.earlier(run.lake, run.turn, run.flywheel.generate.history)),
             "observations": {task.name: task.observed for task in tasks},
         },
     )
@@ -110,13 +112,11 @@ def _tasks(run: Run) -> list[_Task]:
         raise MissingInput("no queries of this turn", where=run.turn.key, mend="run ingest first")
     rows.sort(key=lambda row: (row["received_at"], row["query_id"], row["source"], row["request_id"]))
     configs = run.flywheel.tasks
-    # All exams of the flywheel for each task, since one model learns all tasks.
-    exams = [load_item_set(run.flywheel.file(b.path), b.name) for config in configs.values() for b in config.benchmarks]
     return [
         _Task(
             name,
             expectations.load_suite(run.flywheel.file(config.expectations), run.settings.include),
-            Wall(exams, Redactor(config.privacy).together, config.near_duplicates),
+            exam.wall(run.flywheel, name),
             [row for row in rows if row["task"] == name],
         )
         for name, config in configs.items()
@@ -157,8 +157,9 @@ def _tell(run: Run, tasks: Sequence[_Task]) -> Path:
 
 def _place(run: Run, index: Index, task: _Task, taken: _Taken, key: bytes) -> None:
     """Refuse what failed; give each other query its cluster and split; merge it, or keep it away from training."""
-    failed = task.checked.failed_rows
-    taken.quarantine += [_refuse(task.rows[i], Reason.EXPECTATION, f"{why}: ") for i, why in sorted(failed.items())]
+    failed = {i: (Reason.EXPECTATION, why) for i, why in task.checked.failed_rows.items()}
+    failed |= {i: why for i, why in _too_long(run, task).items() if i not in failed}
+    taken.quarantine += [_refuse(task.rows[i], reason, f"{why}: ") for i, (reason, why) in sorted(failed.items())]
     rows = [row for i, row in enumerate(task.rows) if i not in failed]
     placed = index.assign(
         task.name,
@@ -180,6 +181,19 @@ def _place(run: Run, index: Index, task: _Task, taken: _Taken, key: bytes) -> No
             prompts[place.leader]["count"] += 1
             taken.merged[how] += 1
     taken.prompts += prompts.values()
+
+
+def _too_long(run: Run, task: _Task) -> dict[int, tuple[Reason, str]]:
+    """The rows that could be asked neither now nor when served: nothing is cut in silence to make them fit."""
+    config, engine = run.flywheel.tasks[task.name], run.flywheel.engine
+    context = Context(
+        engine.context,
+        config.max_tokens,
+        run.flywheel.prompt(task.name),
+        lambda: base_model(run.flywheel, run.settings, run.say),
+    )
+    excess = {i: context.excess(row["messages"]) for i, row in enumerate(task.rows)}
+    return {i: (Reason.TOO_LONG_FOR_CONTEXT, f"{tokens} tokens too many") for i, tokens in excess.items() if tokens}
 
 
 def _prompt(row: Mapping[str, Any], place: Placed) -> Row:

@@ -2,12 +2,13 @@
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from tao_ops import prompts
 from tao_ops.errors import ConfigError
 from tao_ops.records import Message, Prompt
-from tao_ops.strategies import Ask
+from tao_ops.strategies.base import Base, Given, read_text
 
 ORDERS = 6
 """Orders of the examples that a query's samples are spread over: the order sways a small model (arXiv 2104.08786).
@@ -15,53 +16,75 @@ ORDERS = 6
 All queries share them, so the engine computes each order's prefix once.
 """
 
-
-class Demonstrations:
-    """The production prompt with worked examples, in shuffled orders."""
-
-    name = "demonstrations"
-
-    def __init__(self, prompt: str, file: Path, *, seed: int) -> None:
-        self._prompt = prompt
-        examples = load_examples(file)
-        self.version = prompts.digest(prompt + file.read_text(encoding="utf-8"))
-        shuffle = random.Random(seed)
-        self._orders = [shuffle.sample(examples, len(examples)) for _ in range(ORDERS)]
-
-    def asks(self, prompt: Prompt, samples: int) -> list[Ask]:
-        """One conversation per order, the samples spread evenly."""
-        shares = [samples // ORDERS + (i < samples % ORDERS) for i in range(ORDERS)]
-        return [
-            Ask(prompts.with_demonstrations(self._prompt, order, prompt.messages), share)
-            for order, share in zip(self._orders, shares, strict=True)
-            if share
-        ]
+Example = list[Message]
+"""A conversation from a user to an assistant."""
 
 
-def load_examples(file: Path) -> list[list[Message]]:
+class Demonstrations(Base):
+    """The production prompt with worked examples, in shuffled orders.
+
+    The examples are written by hand, or they are the model's own good responses of earlier turns (STaR,
+    arXiv 2203.14465; DSPy's bootstrapped few-shot, arXiv 2310.03714), or both. Where more of the latter are given
+    than a conversation takes, each order draws its own.
+    """
+
+    def __init__(self, given: Given) -> None:
+        config = given.config
+        written = load_examples(given.flywheel.file(config.file)) if config.file is not None else []
+        found = _others(given.bootstrapped, written) if config.bootstrap is not None else []
+        drawn = min(config.bootstrap.examples, len(found)) if config.bootstrap is not None else 0
+        super().__init__(given, written, found, drawn)
+        shuffle = random.Random(given.seed)
+        self._orders: list[list[Example]] = []
+        for _ in range(ORDERS):
+            examples = [*written, *shuffle.sample(found, drawn)]
+            self._orders.append(shuffle.sample(examples, len(examples)))
+
+    @property
+    def examples(self) -> int:
+        """How many stand before a query."""
+        return len(self._orders[0])
+
+    def conversation(self, prompt: Prompt, sample: int, said: Sequence[str]) -> list[Message]:
+        """The examples in the order of this sample, without one whose query is this query, then its messages."""
+        order = [example for example in self._orders[sample % ORDERS] if _query(example) != prompt.text]
+        return prompts.with_demonstrations(self._prompt, order, prompt.messages)
+
+
+def _others(examples: Sequence[Sequence[Message]], written: Sequence[Example]) -> list[Example]:
+    """One example per query, none of a query that is ``written``, in an order of their own."""
+    known = {_query(example) for example in written}
+    found: dict[str, Example] = {}
+    # Sorted, so that what a seed draws does not hang on the order in which a table gives its rows.
+    for example in sorted((list(example) for example in examples), key=json.dumps):
+        if _query(example) not in known:
+            found.setdefault(_query(example), example)
+    return list(found.values())
+
+
+def _query(example: Example) -> str:
+    return next(message["content"] for message in reversed(example) if message["role"] == "user")
+
+
+def load_examples(file: Path) -> list[Example]:
     """Worked examples: JSON lines of ``{"messages": [{"role": "user", …}, {"role": "assistant", …}]}``.
 
     Raises:
         ConfigError: a line is not an example, or there is none; the message names file and line.
     """
-    examples: list[list[Message]] = []
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"worked examples cannot be read: {error}", where=file, mend="save them as UTF-8") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            examples.append(_example(line, f"{file}:{number}"))
+    # Only "\n" ends a line: a message may hold line breaks of Unicode.
+    lines = read_text(file, "the file of worked examples").split("\n")
+    examples = [_example(line, f"{file}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not examples:
         raise ConfigError("no worked example", where=file, mend="write at least one line of messages")
     return examples
 
 
-def _example(line: str, where: str) -> list[Message]:
+def _example(line: str, where: str) -> Example:
     mend = 'write {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}'
     try:
         messages = json.loads(line)["messages"]
-        example: list[Message] = [{"role": str(m["role"]), "content": str(m["content"])} for m in messages]
+        example: Example = [{"role": str(m["role"]), "content": str(m["content"])} for m in messages]
     except (ValueError, KeyError, TypeError):
         raise ConfigError("not a worked example", where=where, mend=mend) from None
     if len(example) < 2 or example[0]["role"] != "user" or example[-1]["role"] != "assistant":

@@ -1,19 +1,15 @@
 """``plain``: the production prompt, nothing else; several samples of what users get."""
 
+from collections.abc import Sequence
+
 from tao_ops import prompts
-from tao_ops.records import Prompt
-from tao_ops.strategies import Ask
+from tao_ops.records import Message, Prompt
+from tao_ops.strategies.base import Base
 
 
-class Plain:
+class Plain(Base):
     """Best-of-n over the production prompt itself (Stiennon et al., arXiv 2009.01325)."""
 
-    name = "plain"
-
-    def __init__(self, prompt: str) -> None:
-        self._prompt = prompt
-        self.version = prompts.digest(prompt)
-
-    def asks(self, prompt: Prompt, samples: int) -> list[Ask]:
-        """One conversation, sampled ``samples`` times."""
-        return [Ask(prompts.production(self._prompt, prompt.messages), samples)]
+    def conversation(self, prompt: Prompt, sample: int, said: Sequence[str]) -> list[Message]:
+        """The conversation as it is served."""
+        return prompts.production(self._prompt, prompt.messages)

@@ -212,7 +212,7 @@ class FakeEngine:
         each = [sampling] * len(conversations) if isinstance(sampling, Sampling) else sampling
         self.asked += len(conversations)
         return [
-            [Completion(self._text(asked), [1, 2, 3], [-0.5, -0.25, -0.1], "stop") for _ in range(how.samples)]
+            [Completion(self._text(asked), [1, 2, 3], [-0.5, -0.25, -0.1], "stop", 3) for _ in range(how.samples)]
             for asked, how in zip(conversations, each, strict=True)
         ]
 
@@ -338,6 +338,7 @@ def _write_include(include: Path, model: Path) -> None:
         "model": str(model),
         "sources": [{"path": "${TAO_HOME}/logs/**/*.jsonl*", "namespace": "shop"}],
         "tasks": {"tickets": task},
+        "generate": {"policy": "uniform"},
         "update": {"min_rows": 4},
     }
     (include / "flywheels" / "shop.yaml").write_text(yaml.safe_dump(flywheel), encoding="utf-8")

@@ -16,7 +16,7 @@ from tao_ops.errors import LakeError
 from tao_ops.lake import Lake, open_lake
 from tao_ops.migrate import migrate
 from tao_ops.splits import Wall
-from tao_ops.tables import CLUSTERS, PROMPTS, QUARANTINE, QUERIES, Table
+from tao_ops.tables import CLUSTERS, PROMPTS, QUARANTINE, QUERIES, RESPONSES, Table
 from tao_ops.turn import Turn
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -31,12 +31,13 @@ def hash_key() -> bytes:
     return b"k"
 
 
-def _write_old(lake: Lake, table: Table, row: dict[str, Any], *, without: str | None = None) -> None:
-    """As release 0.1.0 wrote it."""
-    schema = pa.schema([column for column in table.schema if column.name != without])
-    DeltaTable.create(
-        lake.uri(table), schema, partition_by=list(table.partition), description="schema_version=1", mode="ignore"
-    )
+def _write_old(
+    lake: Lake, table: Table, row: dict[str, Any], *, without: tuple[str, ...] = (), version: int = 1
+) -> None:
+    """As an earlier release wrote it: the first, or that of ``version``."""
+    schema = pa.schema([column for column in table.schema if column.name not in without])
+    described = f"schema_version={version}"
+    DeltaTable.create(lake.uri(table), schema, partition_by=list(table.partition), description=described, mode="ignore")
     write_deltalake(lake.uri(table), pa.Table.from_pylist([row], schema=schema), mode="append")
 
 
@@ -45,7 +46,7 @@ def lake(tmp_path: Path) -> Lake:
     """A lake of release 0.1.0."""
     lake = open_lake(str(tmp_path / "lake"))
     _write_old(lake, PROMPTS, {**OLD, **PROMPT})
-    _write_old(lake, QUARANTINE, {**OLD, **REFUSED, "stage": "ingest"}, without="user_hash")
+    _write_old(lake, QUARANTINE, {**OLD, **REFUSED, "stage": "ingest"}, without=("user_hash",))
     return lake
 
 
@@ -63,7 +64,7 @@ def _works(lake: Lake) -> None:
 
 
 def test_an_older_lake_says_what_to_run(lake: Lake) -> None:
-    with pytest.raises(LakeError, match="schema_version=1, older than schema_version=2 .*run: tao lake migrate"):
+    with pytest.raises(LakeError, match="schema_version=1, older than schema_version=3 .*run: tao lake migrate"):
         lake.read(PROMPTS)
     with pytest.raises(LakeError, match="run: tao lake migrate"):
         lake.write(QUARANTINE, [], turn=TURN, run_id="r", stage="ingest")
@@ -73,11 +74,24 @@ def test_it_is_migrated_then_read_and_written(lake: Lake) -> None:
     said: list[str] = []
     assert migrate(lake, hash_key, said.append) == ["quarantine", "prompts", "clusters"]
     assert said == [
-        "quarantine: schema version 1 → 2, new: user_hash",
-        "prompts: schema version 1 → 2",
+        "quarantine: schema version 1 → 3, new: user_hash",
+        "prompts: schema version 1 → 3",
         "clusters: 1 prompts of earlier turns entered, each with the split that it has",
     ]
     _works(lake)
+
+
+def test_responses_of_the_release_before_are_read_and_replaced(tmp_path: Path) -> None:
+    lake, new = open_lake(str(tmp_path / "lake")), ("round", "temperature", "tokens")
+    row = {**OLD, "shard": 0, "response_id": "r", "query_id": "q", "strategy": "plain", "sample": 0, "text": "hi"}
+    _write_old(lake, RESPONSES, row, without=new, version=2)
+    said: list[str] = []
+    assert migrate(lake, hash_key, said.append) == ["responses"]
+    assert said == ["responses: schema version 2 → 3, new: round, temperature, tokens"]
+    (old,) = lake.read(RESPONSES).to_pylist()
+    assert (old["text"], *(old[name] for name in new)) == ("hi", None, None, None)
+    lake.write(RESPONSES, [{**row, "round": 1, "temperature": 0.5, "tokens": 7}], turn=TURN, run_id="r2", shard=0)
+    assert lake.read(RESPONSES).column("tokens").to_pylist() == [7]
 
 
 def test_a_second_run_changes_nothing(lake: Lake) -> None:
@@ -135,7 +149,7 @@ def test_the_log_of_a_migrated_table_no_longer_keeps_values_of_columns(lake: Lak
 @pytest.mark.parametrize(
     ("description", "error"),
     [
-        ("schema_version=3", "schema_version=3, newer than this release's schema_version=2 .* the release that made"),
+        ("schema_version=4", "schema_version=4, newer than this release's schema_version=3 .* the release that made"),
         (None, "no schema version: no flywheel made it"),
     ],
 )
@@ -155,5 +169,5 @@ def test_tao_lake_migrate(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAO_LAKE", lake.root)
     monkeypatch.setenv("TAO_HASH_KEY", "k")
     first = CliRunner().invoke(app, ["lake", "migrate"])
-    assert first.exit_code == 0 and "prompts: schema version 1 → 2" in first.stdout
+    assert first.exit_code == 0 and "prompts: schema version 1 → 3" in first.stdout
     assert CliRunner().invoke(app, ["lake", "migrate"]).stdout == "every table is up to date\n"

@@ -112,7 +112,7 @@ def test_a_missing_key_is_named_by_its_path(write: Write, key: str) -> None:
         ("update.min_reward", 1.5, "less than or equal to 1"),
         ("generate.shards", 0, "greater than or equal to 1"),
         ("seed", "one", "valid integer"),
-        ("tasks.orders.strategies.0.name", "beam", "'plain' or 'demonstrations'"),
+        ("tasks.orders.strategies.0.name", "beam", "unknown strategy 'beam': name one of plain, demonstrations"),
         ("tasks.orders.scorers.0.name", "luck", "'strict_json', 'grounding', 'consensus'"),
         ("tasks.orders.strategies.0.file", DELETE, "'demonstrations' needs a 'file'"),
         ("tasks.orders.strategies", [], "at least 1 item"),

@@ -8,7 +8,8 @@ import pytest
 from tao_ops import runner
 from tao_ops.errors import EngineError, MissingInput, ModelError
 from tao_ops.stages import Stage, generate, ingest, validate
-from tao_ops.tables import PROMPTS, RESPONSES
+from tao_ops.tables import PROMPTS, RESPONSES, TURNS
+from tests.tao_ops.backends.faulty_server import FaultyServer
 
 Shop = Any
 
@@ -53,6 +54,7 @@ def test_a_response_keeps_what_was_sampled(shop: Shop) -> None:
     assert row["text"] == f" {row['answer']}" and set(json.loads(row["answer"])) == {"customer", "product", "city"}
     assert row["token_ids"] == [1, 2, 3] and row["logprobs"] == pytest.approx([-0.5, -0.25, -0.1])
     assert row["finish_reason"] == "stop" and row["model_version"] == report.metrics["model_version"]
+    assert (row["round"], row["tokens"], row["temperature"]) == (1, 3, pytest.approx(0.8))
     assert len(row["strategy_version"]) == 16
 
 
@@ -75,25 +77,124 @@ def test_shards_part_the_prompts_between_them(shop: Shop) -> None:
     assert _responses(shop, shard=[0, 2]) == before
 
 
-def test_a_finished_shard_is_not_run_again_by_its_run_but_by_another(shop: Shop) -> None:
+def _done(shop: Shop) -> Any:
     for stage in (Stage.INGEST, Stage.VALIDATE, Stage.GENERATE):
-        first = runner.execute(stage, shop.run())
+        report = runner.execute(stage, shop.run())
+    return report
+
+
+def test_a_finished_shard_is_not_run_again_by_its_run(shop: Shop) -> None:
+    first = _done(shop)
     asked, version = shop.asked, shop.versions()["responses"]
     again = runner.execute(Stage.GENERATE, shop.run())
     assert shop.asked == asked and shop.versions()["responses"] == version
     assert (again.rows_in, again.rows_out) == (first.rows_in, first.rows_out)
     assert "finished already" in shop.said[-1]
+
+
+def test_another_run_takes_what_was_sampled_from_the_same_model_and_configuration(shop: Shop) -> None:
+    first = _done(shop)
+    before, asked = _responses(shop), shop.asked
+    again = runner.execute(Stage.GENERATE, shop.run(run_id="manual__2"))
+    assert shop.asked == asked and len(shop.engines) == 1
+    assert _responses(shop) == [{**row, "run_id": "manual__2"} for row in before]
+    assert again.metrics == {**first.metrics, "reused": True} and again.tokens == first.tokens
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seed", 2), ("generate.policy", "adaptive"), ("tasks.tickets.max_tokens", 32), ("update.min_reward", 0.7)],
+)
+def test_what_was_sampled_otherwise_is_not_taken(shop: Shop, key: str, value: Any) -> None:
+    _done(shop)
+    shop.change(key, value)
     runner.execute(Stage.GENERATE, shop.run(run_id="manual__2"))
-    assert shop.asked == 2 * asked
+    assert len(shop.engines) == 2
 
 
-def test_a_shard_is_run_again_where_its_prompts_or_the_yaml_are_new(shop: Shop) -> None:
-    for stage in (Stage.INGEST, Stage.VALIDATE, Stage.GENERATE, Stage.VALIDATE, Stage.GENERATE):
-        runner.execute(stage, shop.run())
+def test_rows_that_were_erased_in_between_are_not_taken_for_all(shop: Shop) -> None:
+    _done(shop)
+    run = shop.run(run_id="manual__2")
+    run.lake.delete(RESPONSES, turn=run.turn, query_id=[_responses(shop)[0]["query_id"]])
+    runner.execute(Stage.GENERATE, run)
+    assert len(shop.engines) == 2
+
+
+def test_a_shard_is_sampled_again_where_its_prompts_or_the_yaml_are_new(shop: Shop) -> None:
+    _done(shop)
+    lines = [shop.line(f"{name} here, my lamp never came to Turin.", name) for name in ("Ada", "Ben", "Cyd")]
+    shop.log_lines(lines, name="more.jsonl")
+    _done(shop)
     assert len(shop.engines) == 2
     (shop.settings.include / "prompt.txt").write_text("Read it well.", encoding="utf-8")
     runner.execute(Stage.GENERATE, shop.run())
     assert len(shop.engines) == 3
+
+
+def test_adaptive_exploration_spends_less_on_what_is_settled(shop: Shop) -> None:
+    shop.change("generate.policy", "adaptive")
+    report = generate.run(_validated(shop))
+    queries = len(_train_ids(shop))
+    assert report.metrics["settled"] == queries and report.metrics["short"] == 0
+    assert report.rows_out < 5 * queries and max(row["round"] for row in _responses(shop)) > 1
+    assert any(line.startswith("tickets/demonstrations: ") and "passed" in line for line in shop.said)
+
+
+@pytest.mark.parametrize(("budget", "most"), [({"samples": 20}, 20), ({"tokens": 160}, 53)])
+def test_a_turn_stays_inside_its_budget_over_all_shards(shop: Shop, budget: dict[str, int], most: int) -> None:
+    shop.change("generate.shards", 2)
+    shop.change("generate.budget", budget)
+    _validated(shop)
+    reports = [generate.run(shop.run(shard=shard)) for shard in range(2)]
+    assert 0 < sum(report.rows_out for report in reports) <= most
+    assert sum(report.tokens for report in reports) <= budget.get("tokens", 10**6)
+    assert all(report.metrics["short"] > 0 for report in reports)
+
+
+def test_the_strategies_are_weighed_once_for_all_shards_whatever_comes_later(shop: Shop) -> None:
+    shop.change("generate.policy", "adaptive")
+    for day in (20, 21):
+        shop.log(day=day)
+    for day in (20, 21):
+        for stage in (Stage.INGEST, Stage.VALIDATE, Stage.GENERATE):
+            runner.execute(stage, shop.run(day=day))
+    told = json.loads(shop.run().lake.read(TURNS, stage="validate", turn="2026-11-21T00:00Z").to_pylist()[0]["metrics"])
+    kept = told["prior"]["tickets"]["demonstrations"]
+    shop.change("seed", 3)
+    runner.execute(Stage.GENERATE, shop.run(day=20))
+    rerun = json.loads(
+        shop.run().lake.read(TURNS, stage="generate", turn="2026-11-20T00:00Z").to_pylist()[0]["metrics"]
+    )
+    assert kept["samples"] > 0 and told["prior"] != {}
+    assert generate._prior(shop.run(day=21))["tickets"]["demonstrations"].samples == kept["samples"]
+    assert rerun["seed"] != told.get("seed")
+
+
+def test_a_picture_of_what_strategies_found_lies_beside_the_run(shop: Shop) -> None:
+    generate.run(_validated(shop))
+    folder = shop.run().lake.artifacts(shop.run().turn, shop.run().run_id)
+    assert (folder / "exploration-0.png").read_bytes().startswith(b"\x89PNG")
+    assert f"exploration: {folder / 'exploration-0.png'}" in shop.said
+
+
+def test_a_server_answers_in_the_champions_place_and_is_asked_again_each_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FaultyServer()
+    try:
+        monkeypatch.setenv("TEACHER_KEY", "sk-1234")
+        price = {"prompt": 1.0, "response": 2.0}
+        shop.change("generate.server", {"url": server.url, "model": "m", "api_key": "${TEACHER_KEY}", "price": price})
+        report = generate.run(_validated(shop))
+        asked = len(server.chats)
+        again = generate.run(shop.run(run_id="manual__2"))
+    finally:
+        server.stop()
+    rows = _responses(shop)
+    assert rows and {row["model_version"] for row in rows} == {"openai m"} and shop.engines == []
+    assert report.metrics["usage"]["requests"] > 0 and report.metrics["usage"]["cost"] > 0
+    assert len(server.chats) > asked and not again.metrics["reused"]
+    assert not any("sk-1234" in line for line in shop.said)
 
 
 def _refused(shop: Shop, kind: type[Exception], said: str) -> None:

@@ -82,7 +82,7 @@ def test_running_again_makes_the_same_candidate_and_leaves_nothing_behind(shop: 
     again = update.run(run)
     assert again.metrics == first.metrics
     assert sorted(path.name for path in _folder(run).iterdir()) == before == [
-        f"candidate-{first.metrics['candidate']}", "candidate.json", "data_docs",
+        f"candidate-{first.metrics['candidate']}", "candidate.json", "data_docs", "exploration-0.png",
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tao_ops import turns
+from tao_ops.context import Context
 from tao_ops.errors import ConfigError, DataError, MissingInput
 from tao_ops.records import StageReport
 from tao_ops.stages import validate
@@ -265,3 +266,18 @@ def test_a_failed_expectation_about_the_day_changes_nothing_but_is_in_the_data_d
 def test_a_day_with_nothing_to_train_on_changes_nothing(shop: Shop) -> None:
     _queries(shop, EXAM, "short")
     _refused(shop, DataError, "no prompt to train on is left of 2 queries .* — ")
+
+
+def test_a_query_that_does_not_fit_into_the_context_is_quarantined_and_never_cut(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Words for tokens: the small flywheel's model has no tokenizer.
+    monkeypatch.setattr(Context, "_count", lambda self, messages: sum(len(m["content"].split()) for m in messages))
+    shop.change("engine.context", 264)
+    long = "My lamp is broken, please send another one. " * 25  # with the prompt 203 words, and 64 to come
+    report = validate.run(_queries(shop, *TEXTS, long, long[:-60]))
+    (row,) = shop.run().lake.read(QUARANTINE, stage="validate").to_pylist()
+    assert (row["reason"], row["position"]) == ("too_long_for_context", "req-21-4")
+    assert row["excerpt"].startswith("3 tokens too many: My lamp is broken") and row["user_hash"] == "u1"
+    assert report.metrics["quarantine"] == {"too_long_for_context": 1}
+    assert {p["messages"][-1]["content"] for p in _prompts(shop)} == {*TEXTS, long[:-60]}

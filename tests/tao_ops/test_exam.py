@@ -1,0 +1,32 @@
+"""What is of the exam, or near it, is no worked example."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tao_ops.errors import ConfigError
+from tao_ops.exploration.checks import check_exploration
+
+Shop = Any
+ITEM = "Mia here, my kettle never came to Oslo."
+
+
+def _example(shop: Shop, text: str) -> None:
+    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": "{}"}]
+    good = [{"role": "user", "content": "Zoe here, my rake never came to Lima."}, turns[1]]
+    lines = [json.dumps({"messages": messages}) for messages in (good, turns)]
+    (shop.settings.include / "examples.jsonl").write_text("\n\n".join(lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("text", "like"), [(ITEM, "equal"), (ITEM.upper(), "equal"), (ITEM + "!", "near")])
+def test_an_example_that_is_a_benchmark_item_is_named_with_its_line(shop: Shop, text: str, like: str) -> None:
+    _example(shop, text)
+    said = rf"a worked example is {like} to a benchmark item \[.*examples\.jsonl:3\] — write another example"
+    with pytest.raises(ConfigError, match=said):
+        check_exploration(shop.run().flywheel)
+
+
+def test_another_example_is_fine(shop: Shop) -> None:
+    _example(shop, "Yuri here, my spade never came to Rome.")
+    check_exploration(shop.run().flywheel)
