@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -41,8 +42,8 @@ def spread(values: Sequence[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f}"
 
 
-def write(name: str, rows: Sequence[Row], repeats: int) -> None:
-    """Print the table and write ``results/<name>.json``."""
+def write(name: str, rows: Sequence[Row], repeats: int, **more: Any) -> None:
+    """Print the table and write ``results/<name>.json``, with ``more`` beside the rows."""
     machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, {repeats} repeat(s)"
     peers = ", ".join(dict.fromkeys(row.peer_name for row in rows))
     table = Table(
@@ -53,5 +54,5 @@ def write(name: str, rows: Sequence[Row], repeats: int) -> None:
         table.add_row(*("" if value is None else str(value) for value in shown))
     Console().print(table)
     RESULTS.mkdir(exist_ok=True)
-    told = {"name": name, "machine": machine, "rows": [asdict(row) for row in rows]}
+    told = {"name": name, "machine": machine, "rows": [asdict(row) for row in rows], **more}
     write_json(RESULTS / f"{name}.json", told)

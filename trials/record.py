@@ -23,17 +23,23 @@ class Cells:
         kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
         self.cells: dict[str, dict[str, Any]] = kept.get("cells", {})
 
-    def known(self, seed: int) -> bool:
-        """Whether this seed's cell was measured with the code as it is now."""
-        return self.cells.get(str(seed), {}).get("code") == _code()
+    def known(self, seed: int, key: str | None = None) -> bool:
+        """Whether this seed's cell, or that of ``key``, was measured with the code as it is now."""
+        return self.cells.get(key or str(seed), {}).get("code") == _code()
 
-    def keep(self, seed: int, cell: dict[str, Any], outcome: Callable[[dict[str, dict[str, Any]]], str]) -> None:
-        """Write the cell, and what all cells so far say together."""
-        self.cells[str(seed)] = {"seed": seed, "commit": _commit(), "code": _code(), **cell}
+    def keep(
+        self,
+        seed: int,
+        cell: dict[str, Any],
+        outcome: Callable[[dict[str, dict[str, Any]]], str],
+        key: str | None = None,
+    ) -> None:
+        """Write the cell, and what all cells so far say together; ``key`` where a seed has several cells."""
+        self.cells[key or str(seed)] = {"seed": seed, "commit": _commit(), "code": _code(), **cell}
         told = {
             "name": self.name,
             "n": len(self.cells),
-            "seed": sorted(c["seed"] for c in self.cells.values()),
+            "seed": sorted({c["seed"] for c in self.cells.values()}),
             "commit": _commit(),
             "outcome": outcome(self.cells),
             "cells": self.cells,

@@ -27,7 +27,8 @@ from tao_ops.launch.stage import stage_command
 from tao_ops.local.environment import empty_home
 from tao_ops.settings import PROJECT, Settings
 from tao_ops.stages import SHARDED, Stage
-from tao_ops.tables import TABLES
+from tao_ops.tables import TABLES, TURNS
+from tao_ops.turn import Turn, parse_instant
 from trials.record import Cells
 
 KILLS = 16
@@ -82,6 +83,9 @@ class _SmallTurn:
     def kill(self, stage: Stage, seed: int) -> dict[str, Any]:
         """Kill ``stage`` in mid-work, run it again, and say how the tables compare with those before."""
         before = self._tables()
+        if stage is Stage.GENERATE:  # else it would take the responses that are there
+            start = parse_instant(self._day)
+            self._lake.delete(TURNS, turn=Turn("tickets", start, start), stage=[stage.value])
         # A shard that a run has finished is not run again: another run is what does it again.
         command = self._command(stage, f"{RUN_ID}-{seed}" if stage in SHARDED else RUN_ID)
         after_s = random.Random(seed).uniform(0.05, 0.95) * self._seconds[stage]
@@ -124,6 +128,7 @@ def _make_small(include: Path) -> None:
     path = include / "flywheels" / "tickets.yaml"
     told = yaml.safe_load(path.read_text(encoding="utf-8"))
     told["update"] |= {"min_reward": 0.0, "min_rows": 1, "epochs": 1}
+    told["generate"] = {"policy": "uniform"}  # as many rows each time
     for strategy in told["tasks"]["tickets"]["strategies"]:
         strategy["samples"] = min(strategy["samples"], 3)
     path.write_text(yaml.safe_dump(told), encoding="utf-8")
