@@ -115,7 +115,7 @@ def test_a_turn_is_shown_as_json_with_exactly_the_interfaces_keys(shop: Shop) ->
     shop.log()
     _until(Stage.GATE)
     shown = json.loads(_tao("turn", "show", *DAY, "--json").stdout)
-    assert set(shown) == {"flywheel", "turn", "stages", "report", "verdict", "release"}
+    assert set(shown) == {"flywheel", "turn", "stages", "exploration", "report", "verdict", "release"}
     assert (shown["flywheel"], shown["turn"]) == ("shop", "2026-11-21T00:00Z")
     assert tuple(shown["stages"]) == STAGES[:-1]
     for stage in shown["stages"].values():
@@ -134,6 +134,10 @@ def test_a_turn_is_shown_and_listed_in_words(shop: Shop) -> None:
     said = _tao("turn", "show", *DAY).stdout
     for words in ("shop, turn 2026-11-21T00:00Z", "generate", "exam (exact_json, n = 6)", "verdict: promote"):
         assert words in said, words
+    assert "tickets/demonstrations" in said
+    picture = shop.settings.home / "exploration.png"
+    assert _tao("turn", "show", *DAY, "--picture", str(picture)).exit_code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
     listed = _tao("turn", "list", "shop").stdout
     assert "2026-11-21T00:00Z" in listed and "7/8" in listed and "promote" in listed
     (row,) = json.loads(_tao("turn", "list", "shop", "--json").stdout)

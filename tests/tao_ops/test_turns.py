@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from tao_ops import turns
+from tao_ops.errors import MissingInput
+from tao_ops.exploration import Yield, told
 from tao_ops.records import StageReport
 from tao_ops.stages import Stage
 
@@ -35,10 +37,22 @@ def test_a_turn_is_shown_as_the_interface_says(shop: Shop) -> None:
     assert {key: value for key, value in shown.items() if key != "stages"} == {
         "flywheel": "shop",
         "turn": "2026-11-21T00:00Z",
+        "exploration": {},
         "report": {"benchmarks": [LINE]},
         "verdict": VERDICT,
         "release": {"model": "shop", "version": 1, "alias": "champion"},
     }
+
+
+def test_what_strategies_found_is_added_up_over_the_shards(shop: Shop) -> None:
+    with pytest.raises(MissingInput, match="nothing was explored in this turn .* run generate first"):
+        turns.exploration(shop.run().lake, shop.run().turn)
+    for shard, passed in enumerate((1, 2)):
+        metrics = {"yields": told({"tickets": {"plain": Yield(4, 40, passed, passed)}})}
+        turns.record(shop.run(shard=shard), StageReport("generate", metrics=metrics))
+    run = shop.run()
+    assert turns.exploration(run.lake, run.turn) == {"tickets": {"plain": Yield(8, 80, 3, 3)}}
+    assert turns.show(run.lake, run.turn)["exploration"]["tickets"]["plain"]["pass_rate"] == 3 / 8
 
 
 def test_a_turn_that_never_ran_is_shown_empty(shop: Shop) -> None:

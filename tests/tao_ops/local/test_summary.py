@@ -73,3 +73,14 @@ def test_undecided_against_a_tuned_champion_is_called_normal() -> None:
     assert "is normal" in (closing_remark(shown("undecided"), champion_was_tuned=True) or "")
     assert closing_remark(shown("undecided"), champion_was_tuned=False) is None
     assert closing_remark(shown("promote"), champion_was_tuned=True) is None
+
+
+def test_what_each_strategy_cost_and_found_is_shown() -> None:
+    found = {"plain": {"samples": 115.0, "tokens": 3520.0, "passed": 0.0, "reward": 1.0}}
+    found["plain"] |= {"pass_rate": 0.0, "tokens_a_pass": None}  # type: ignore[dict-item]
+    found["demonstrations"] = {"samples": 1040.0, "tokens": 34320.0, "passed": 260.0, "reward": 200.0}
+    found["demonstrations"] |= {"pass_rate": 0.25, "tokens_a_pass": 132.0}
+    lines = [" ".join(line.split()) for line in printed(shown() | {"exploration": {"tickets": found}}).splitlines()]
+    assert "exploration samples tokens passed tokens a pass" in lines
+    assert "tickets/plain 115 3,520 0.0 % –" in lines
+    assert "tickets/demonstrations 1,040 34,320 25.0 % 132" in lines
