@@ -11,8 +11,8 @@ from tao_ops.tables import PROMPTS
 from tao_ops.turn import Turn
 
 
-def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> list[Prompt]:
-    """The training prompts of one shard of a turn, longest first, in an order that their texts alone decide.
+def shards(lake: Lake, flywheel: Flywheel, turn: Turn) -> list[list[Prompt]]:
+    """The training prompts of each shard of a turn, longest first, in an order that their texts alone decide.
 
     Not by ``query_id``, which depends on an installation's key: the same seed would sample otherwise elsewhere. Long
     ones come first, so that a shard that needs too much memory says so at once, and no long one is left for the end.
@@ -20,23 +20,19 @@ def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> lis
     Raises:
         MissingInput: the turn has no prompts.
     """
-    train, shards = _train(lake, flywheel, turn)
-    return train[shard::shards]
-
-
-def shard_share(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> tuple[int, int]:
-    """How many of the turn's training prompts a shard has, and how many there are."""
-    train, shards = _train(lake, flywheel, turn)
-    return len(train[shard::shards]), len(train)
-
-
-def _train(lake: Lake, flywheel: Flywheel, turn: Turn) -> tuple[list[Prompt], int]:
     rows = lake.read(PROMPTS, flywheel=turn.flywheel, turn=turn.key).to_pylist()
     if not rows:
         raise MissingInput("no prompts of this turn", where=turn.key, mend="run validate first")
     train = sorted((row for row in rows if row["split"] == Split.TRAIN), key=_order)
     prompts = [Prompt(r["query_id"], r["task"], tuple(r["messages"])) for r in train]
-    return prompts, min(flywheel.generate.shards, len(rows))
+    count = min(flywheel.generate.shards, len(rows))
+    return [prompts[shard::count] for shard in range(count)]
+
+
+def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> list[Prompt]:
+    """The training prompts of one shard, of :func:`shards`; none where the turn has fewer shards."""
+    every = shards(lake, flywheel, turn)
+    return every[shard] if shard < len(every) else []
 
 
 def _order(row: dict[str, Any]) -> tuple[int, str, str]:

@@ -13,7 +13,7 @@ from tao_ops.exploration import Budget, Explored, Found, Response, Yield, pictur
 from tao_ops.exploration.bootstrap import bootstrapped
 from tao_ops.exploration.checks import check_exploration
 from tao_ops.records import ModelRef, Prompt, StageReport
-from tao_ops.shards import shard_prompts, shard_share
+from tao_ops.shards import shards
 from tao_ops.stages import Run
 from tao_ops.tables import PROMPTS, RESPONSES, TURNS
 
@@ -65,7 +65,8 @@ def run(run: Run) -> StageReport:
 def _plan(run: Run) -> _Plan:
     flywheel = run.flywheel
     check_exploration(flywheel)
-    prompts = shard_prompts(run.lake, flywheel, run.turn, run.shard)
+    every = shards(run.lake, flywheel, run.turn)
+    prompts = every[run.shard] if run.shard < len(every) else []
     champion = champions.champion(flywheel, run.database_url, run.settings, run.say)
     seed = run.turn.seed(flywheel.seed, "generate", str(run.shard))
     tasks = {name: _explored(run, name) for name in flywheel.tasks}
@@ -81,7 +82,7 @@ def _plan(run: Run) -> _Plan:
         "prompts": [prompt.query_id for prompt in prompts],
     }
     identity = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-    budget = Budget.share(flywheel.generate.budget, *shard_share(run.lake, flywheel, run.turn, run.shard))
+    budget = Budget.share(flywheel.generate.budget, len(prompts), sum(map(len, every)))
     return _Plan(champion, prompts, tasks, prior, budget, seed, identity)
 
 

@@ -29,10 +29,12 @@ def run(run: Run) -> StageReport:
         turn=run.turn.key,
         shard=run.shard,
     ).to_pylist()
-    if {r["query_id"] for r in responses} != set(prompts):
-        raise MissingInput(
-            "the responses do not belong to these prompts", where=f"shard {run.shard}", mend="run generate again"
-        )
+    where = f"shard {run.shard}"
+    if prompts and not responses:
+        raise MissingInput("no responses", where=where, mend="run generate again, or raise generate.budget")
+    # A query may have none: a short budget reaches the likeliest first.
+    if not {r["query_id"] for r in responses} <= set(prompts):
+        raise MissingInput("the responses do not belong to these prompts", where=where, mend="run generate again")
     rows: list[dict[str, Any]] = []
     for task_name, task in run.flywheel.tasks.items():
         mine = [r for r in responses if prompts[r["query_id"]].task == task_name]

@@ -15,6 +15,7 @@ from tao_ops.errors import DataError, MissingInput
 from tao_ops.files import write_json
 from tao_ops.models import model_digest, model_facts, model_ref
 from tao_ops.records import ModelRef, Split, StageReport
+from tao_ops.shards import shards
 from tao_ops.stages import Run
 from tao_ops.tables import PROMPTS, RESPONSES, REWARDS, Reason
 
@@ -91,16 +92,10 @@ def _scored(run: Run, turns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[
             train[row["query_id"]] = row
     kept_away = exam.kept_away(run.lake, run.flywheel, run.turn, train)
     rewards = {(r["turn"], r["response_id"]): r for r in run.lake.read(REWARDS, **where).to_pylist()}
-    scored_queries = {r["query_id"] for r in rewards.values() if r["turn"] == run.turn.key}
-    unscored = [q for q, row in train.items() if row["turn"] == run.turn.key and q not in scored_queries]
-    if unscored:
-        raise MissingInput(
-            f"{len(unscored)} of the turn's training prompts have no reward",
-            where=run.turn.key,
-            mend="run generate and score for every shard",
-        )
+    responses = run.lake.read(RESPONSES, **where).to_pylist()
+    _see_that_all_is_scored(run, [r for r in responses if r["turn"] == run.turn.key], rewards)
     scored = []
-    for response in run.lake.read(RESPONSES, **where).to_pylist():
+    for response in responses:
         prompt = train.get(response["query_id"])
         reward = rewards.get((response["turn"], response["response_id"]))
         if prompt is None or reward is None or prompt["turn"] != response["turn"]:
@@ -108,6 +103,22 @@ def _scored(run: Run, turns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[
         if prompt["task"] in run.flywheel.tasks and prompt["query_id"] not in kept_away:
             scored.append({**response, "reward": reward["reward"], "prompt": prompt})
     return scored, kept_away
+
+
+def _see_that_all_is_scored(
+    run: Run, responses: Sequence[dict[str, Any]], rewards: Mapping[tuple[str, str], dict[str, Any]]
+) -> None:
+    """Each shard with training prompts has responses, and each response has a reward; a query may have none."""
+    sampled = {response["shard"] for response in responses}
+    every = shards(run.lake, run.flywheel, run.turn)
+    missing = [shard for shard, prompts in enumerate(every) if prompts and shard not in sampled]
+    missing += [r["shard"] for r in responses if (r["turn"], r["response_id"]) not in rewards]
+    if missing:
+        raise MissingInput(
+            f"shard {min(missing)} has responses without a reward, or none",
+            where=run.turn.key,
+            mend="run generate and score for every shard",
+        )
 
 
 def _best(run: Run, scored: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from tao_ops.errors import DataError, EngineError, MissingInput, ModelError
 from tao_ops.files import read_json
 from tao_ops.models import model_ref
 from tao_ops.stages import generate, ingest, score, update, validate
-from tao_ops.tables import CLUSTERS, PROMPTS, REWARDS
+from tao_ops.tables import CLUSTERS, PROMPTS, RESPONSES, REWARDS
 
 Shop = Any
 
@@ -177,9 +177,30 @@ def test_a_folder_that_is_no_model_changes_nothing(shop: Shop) -> None:
     _refused(shop, ModelError, r"not a model folder: no tokenizer\.json")
 
 
+def test_a_query_that_the_budget_did_not_reach_is_left_out(shop: Shop) -> None:
+    shop.change("generate.budget", {"samples": 30})
+    shop.change("generate.policy", "adaptive")
+    run = _scored(shop)
+    asked = {row["query_id"] for row in run.lake.read(RESPONSES).to_pylist()}
+    run.lake.delete(RESPONSES, turn=run.turn, query_id=[min(asked)])
+    assert update.run(run).rows_out == len(asked) - 1
+
+
+def test_an_empty_answer_is_never_trained_on(shop: Shop) -> None:
+    run = _scored(shop)
+    before = update.run(run).rows_out
+    rows = run.lake.read(RESPONSES).to_pylist()
+    emptied = {rows[0]["query_id"]}
+    told = [{**row, "answer": "" if row["query_id"] in emptied else row["answer"]} for row in rows]
+    run.lake.write(RESPONSES, told, turn=run.turn, run_id=run.run_id, shard=0)
+    assert update.run(run).rows_out == before - 1
+
+
 def test_a_turn_with_an_unscored_shard_is_not_trained_on(shop: Shop) -> None:
     shop.change("generate.shards", 2)
     run = _scored(shop)
     run.lake.delete(REWARDS, turn=run.turn, shard=1)
-    with pytest.raises(MissingInput, match="have no reward .* run generate and score for every shard"):
+    with pytest.raises(
+        MissingInput, match="shard 1 has responses without a reward, or none .* run generate and score for every"
+    ):
         update.run(run)
