@@ -1,10 +1,10 @@
 """``generate``: the stage, beside a bare ``vllm.LLM`` loop and beside transformers' ``generate``, on the same prompts.
 
 The same prompts (a day of the example, with worked examples in the production prompt), responses per prompt, lengths,
-engine arguments and environment; each side is a process of its own, in turn, the first alternating. Ours is ``tao generate``
-with ``policy: uniform``: its tokens a second count from the line that says that the engine has started until the rows
-are committed; the loop's from the engine's start until the last response. Transformers takes every fifth prompt.
-Peak memory is the kernel's, of the whole process. Start-up is from the process's start to the first token.
+engine arguments and environment; each side is a process of its own, in turn, the first alternating. Ours is ``tao
+generate`` with ``policy: uniform``: its tokens a second count from the line that says that the engine has started until
+the rows are committed; the loop's from the engine's start until the last response. Transformers takes every fifth
+prompt. Peak memory is the kernel's, of the whole process. Start-up is from the process's start to the first token.
 
 It runs unchanged where there are GPUs: the loop and transformers then use one, as the stage does.
 

@@ -1,5 +1,6 @@
 """What must stay away from training and from worked examples: the items of benchmarks, and the holdout."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from tao_ops.errors import ConfigError
 from tao_ops.lake import Lake
 from tao_ops.privacy import Redactor
 from tao_ops.records import Message
-from tao_ops.splits import Wall
+from tao_ops.splits import Redact, Wall
 from tao_ops.tables import Reason
 from tao_ops.turn import Turn
 
@@ -47,6 +48,11 @@ def kept_away(lake: Lake, flywheel: Flywheel, turn: Turn, train: Mapping[str, Ma
     return found
 
 
+def _logged(messages: Sequence[Message], redact: Redact) -> list[Message]:
+    contents = redact([unicodedata.normalize("NFC", message["content"]) for message in messages])
+    return [{"role": m["role"], "content": content} for m, content in zip(messages, contents, strict=True)]
+
+
 def refuse_exam(flywheel: Flywheel, task: str, examples: Mapping[str, Sequence[Message]]) -> None:
     """See that no worked example is an item of a benchmark, or nearly one.
 
@@ -56,7 +62,9 @@ def refuse_exam(flywheel: Flywheel, task: str, examples: Mapping[str, Sequence[M
     Raises:
         ConfigError: one is.
     """
-    conversations = [[m for m in messages if m["role"] == "user"] for messages in examples.values()]
+    # As they would be logged: the wall holds items redacted.
+    redact = Redactor(flywheel.tasks[task].privacy).together
+    conversations = [_logged([m for m in messages if m["role"] == "user"], redact) for messages in examples.values()]
     for where, like in zip(examples, wall(flywheel, task).find(conversations), strict=True):
         if like is not None:
             raise ConfigError(

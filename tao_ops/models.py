@@ -63,6 +63,21 @@ def model_digest(path: Path) -> str:
     return sha.hexdigest()[:16]
 
 
+def adapter_digest(path: Path) -> str:
+    """First 16 hex digits of the SHA-256 over a LoRA adapter's configuration and weights.
+
+    Raises:
+        ModelError: the folder holds no adapter.
+    """
+    sha = hashlib.sha256()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (path / name).is_file():
+            raise ModelError(f"not a LoRA adapter: it has no {name}", where=path, mend="name a folder made by peft")
+        with (path / name).open("rb") as file:
+            sha.update(hashlib.file_digest(file, "sha256").digest())
+    return sha.hexdigest()[:16]
+
+
 def model_facts(ref: ModelRef) -> ModelFacts:
     """Architecture from ``config.json``; parameters and dtype from the headers of the weights."""
     path = Path(ref.path)

@@ -7,7 +7,7 @@ from tao_ops.config import Flywheel
 from tao_ops.errors import MissingInput
 from tao_ops.lake import Lake
 from tao_ops.records import Prompt, Split
-from tao_ops.tables import PROMPTS
+from tao_ops.tables import PROMPTS, TURNS
 from tao_ops.turn import Turn
 
 
@@ -35,6 +35,26 @@ def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> lis
     return every[shard] if shard < len(every) else []
 
 
-def _order(row: dict[str, Any]) -> tuple[int, str, str]:
+def check_fresh(lake: Lake, turn: Turn, shard: int | None = None) -> None:
+    """See that a shard, or every one, was not sampled before the turn's prompts were last made, as far as the table ``turns`` knows.
+
+    Raises:
+        MissingInput: one was.
+    """
+    columns = ["stage", "shard", "finished_at"]
+    rows = lake.read(TURNS, columns=columns, flywheel=turn.flywheel, turn=turn.key, stage=["validate", "generate"])
+    done = rows.to_pylist()
+    made = max((row["finished_at"] for row in done if row["stage"] == "validate"), default=None)
+    sampled = [row for row in done if row["stage"] == "generate" and shard in (None, row["shard"])]
+    old = [row["shard"] for row in sampled if made and row["finished_at"] < made]
+    if old:
+        raise MissingInput(
+            f"the responses of shard {min(old)} are older than the turn's prompts",
+            where=turn.key,
+            mend="run generate and score again",
+        )
+
+
+def _order(row: dict[str, Any]) -> tuple[int, str, str, str]:
     text = splits.conversation_text(row["messages"])
-    return -len(text), splits.digest(text), str(row["query_id"])
+    return -len(text), splits.digest(text), str(row["task"]), str(row["query_id"])

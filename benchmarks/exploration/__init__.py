@@ -2,10 +2,11 @@
 
 Every response that a policy may ask for is sampled once from the embedded model and kept in the cache (some twenty
 minutes on two cores). Each policy is replayed on these, twenty times, each time in another order. ``uniform`` gives
-every strategy the same number of samples of each query; ``best strategy`` is uniform over the strategy that does best,
-as who knew it beforehand would set it; ``plain`` samples the production prompt alone. None sees a right answer.
+every strategy the same number of samples of each query; a strategy alone is what who knew it to be the best one would
+set; ``plain`` is the production prompt alone. None sees a right answer.
 """
 
+import math
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,6 @@ SAMPLES = (1, 2, 3, 4, 6, 8)
 """Of each strategy and query, under ``uniform``."""
 SHARES = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 """Budgets of ``adaptive``, of the tokens that uniform spends at most."""
-BEST = "demonstrations"
 QUALITIES = {"reward": "best reward", "found": "a right response (pass@n)", "picked": "the best response is right"}
 GOAL = 0.5
 
@@ -67,7 +67,8 @@ def _curves(task: Labelled, pool: Pool, explored: Explored) -> Curves:
     return {
         "adaptive": adaptive,
         "uniform": uniform,
-        "best strategy": uniformly([BEST], [*SAMPLES, 12, 16, 24]),
+        "demonstrations alone": uniformly(["demonstrations"], [*SAMPLES, 12, 16, 24]),
+        "structured alone": uniformly(["structured"], SAMPLES),
         "plain": uniformly(["plain"], SAMPLES),
     }
 
@@ -79,19 +80,21 @@ def _rows(task: Labelled, curves: Curves) -> list[Row]:
         goal = statistics.mean(getattr(point, quality) for point in curves["uniform"][-1])
         needed = [reached(curves["adaptive"], quality, goal, replay) for replay in range(REPLAYS)]
         spent = [point.tokens for point in curves["uniform"][-1]]
-        ratios = [ours / theirs for ours, theirs in zip(needed, spent, strict=True)]
+        ratios = sorted(ours / theirs for ours, theirs in zip(needed, spent, strict=True))
+        found = sum(map(math.isfinite, ratios))
         ratio = statistics.median(ratios)
+        whole = math.isfinite(ratio)
         rows.append(
             Row(
                 f"{task.name}: {name}, {goal:.3f}",
                 "tokens",
-                statistics.median(needed),
+                statistics.median(needed) if whole else max(point.tokens for point in curves["adaptive"][-1]),
                 statistics.median(spent),
                 "uniform",
-                round(ratio, 2),
+                round(ratio, 2) if whole else None,
                 f"at most {GOAL}",
                 ratio <= GOAL,
-                spread(sorted(ratios)[1:-1]),
+                spread(ratios[1:-1]) if found == REPLAYS else f"reached in {found} of {REPLAYS} replays",
             )
         )
     return rows

@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-_COLORS = {"adaptive": "#1f6f43", "uniform": "#6b8fb5", "best strategy": "#b5762f", "plain": "#9aa5b1"}
+_COLORS = {
+    "adaptive": "#1f6f43",
+    "uniform": "#6b8fb5",
+    "demonstrations alone": "#b5762f",
+    "structured alone": "#8a5a9e",
+    "plain": "#9aa5b1",
+}
 
 
 def draw(tasks: Mapping[str, Mapping[str, Sequence[Sequence[Any]]]], qualities: Mapping[str, str], path: Path) -> None:
@@ -30,7 +36,8 @@ def draw(tasks: Mapping[str, Mapping[str, Sequence[Sequence[Any]]]], qualities: 
             axes.set_xlabel("tokens")
             axes.set_ylim(bottom=0)
             axes.spines[["top", "right"]].set_visible(False)
-    grid[0][-1].legend(frameon=False, fontsize=9)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)

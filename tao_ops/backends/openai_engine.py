@@ -89,11 +89,6 @@ class OpenAIEngine:
         say(f"{self.name} answers at {config.url}, {config.concurrency} requests at once")
 
     @property
-    def model_name(self) -> str:
-        """The model as the server calls it: what stands for ``model_version`` beside its responses."""
-        return self._config.model
-
-    @property
     def usage(self) -> Usage:
         """What has been used since the engine was made."""
         price = self._config.price

@@ -88,9 +88,12 @@ class Flywheel(Strict):
             found = next((s for s in task.strategies if s.name == control), None)
             if control is not None and found is None:
                 raise ValueError(f"evaluate.control {control!r} is no strategy of task {name!r}")
-            if found is not None and not (found.kind is StrategyKind.PLAIN or found.file is not None):
+            if found is None:
+                continue
+            if not (found.kind is StrategyKind.PLAIN or found.file is not None) or found.marker is not None:
                 raise ValueError(
-                    f"evaluate.control {control!r}: a control is 'plain', or 'demonstrations' with a 'file'"
+                    f"evaluate.control {control!r}: a control is 'plain', or 'demonstrations' with a 'file', "
+                    "without 'answer_after'"
                 )
         return self
 
@@ -214,10 +217,12 @@ def _check_files(flywheel: Flywheel, path: Path) -> None:
         named = named_files(task)
         for i, benchmark in enumerate(task.benchmarks):
             named[f"benchmarks.{i}.path"] = f"{benchmark.path}/items.jsonl"
+        if flywheel.generate.adapter is not None:
+            named["generate.adapter"] = f"{flywheel.generate.adapter}/adapter_config.json"
         for key, relative in named.items():
             if not flywheel.file(relative).is_file():
                 raise ConfigError(
                     "a file is missing",
-                    where=f"{path}: tasks.{task_name}.{key}",
+                    where=f"{path}: {key if key == 'generate.adapter' else f'tasks.{task_name}.{key}'}",
                     mend=f"make {flywheel.file(relative)} or mend the path",
                 )

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -58,16 +59,24 @@ class ServerConfig(Strict):
     """``${NAME}`` of the environment; never the key itself, which would stand in every digest and log of the YAML."""
     concurrency: int = Field(default=16, ge=1, le=1024)
     """Requests under way at once."""
-    timeout: float = Field(default=120.0, gt=0.0)
+    timeout: float = Field(default=120.0, gt=0.0, le=3600.0)
     """Seconds that one request may take."""
     attempts: int = Field(default=5, ge=1, le=20)
     """Tries of one request, where trying again can help."""
     price: PriceConfig = PriceConfig()
 
-    @field_validator("api_key")
+    @field_validator("url")
     @classmethod
-    def _no_key(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"\$\{\w+\}", value):
+    def _no_secret(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise PydanticCustomError("secret", "'url' holds more than an address: no user, no '?', no '#'")
+        return value
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _no_key(cls, value: object) -> object:
+        if value is not None and not re.fullmatch(r"\$\{\w+\}", str(value)):
             raise PydanticCustomError("secret", "'api_key' names a variable of the environment, as ${NAME}")
         return value
 

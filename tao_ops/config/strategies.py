@@ -52,6 +52,12 @@ Temperature = Annotated[float, Field(ge=0.0, le=5.0)]
 Ladder = Annotated[tuple[Temperature, ...], BeforeValidator(lambda v: v if isinstance(v, (list, tuple)) else (v,))]
 """Temperatures in YAML: one number, or a list of them."""
 
+ORDERS = 6
+"""Orders of the examples that a query's samples are spread over: the order sways a small model (arXiv 2104.08786).
+
+All queries share them, so the engine computes each order's prefix once.
+"""
+
 REASONING_TOKENS = 256
 """Tokens that a response which reasons before it answers may take beyond the task's ``max_tokens``."""
 
@@ -90,7 +96,7 @@ class StrategyConfig(Strict):
     @model_validator(mode="before")
     @classmethod
     def _kind_by_name(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or raw.get("kind") is not None or "name" not in raw:
+        if not isinstance(raw, dict) or raw.get("kind") is not None or not isinstance(raw.get("name"), str):
             return raw
         name = raw["name"]
         if name in {kind.value for kind in StrategyKind}:
@@ -106,6 +112,11 @@ class StrategyConfig(Strict):
             raise ValueError("'demonstrations' needs a 'file' of worked examples, or 'bootstrap'")
         if not demonstrations and (self.file is not None or self.bootstrap is not None):
             raise ValueError(f"'{self.kind}' takes no worked examples: 'file' and 'bootstrap' are for 'demonstrations'")
+        greedy, most = 0.0 in self.temperature, ORDERS if demonstrations else 1
+        if greedy and (len(self.temperature) > 1 or self.samples > most):
+            raise ValueError(
+                f"'temperature: 0' gives the same response each time: alone, with 'samples' at most {most}"
+            )
         steps = TEMPLATES.get(self.kind, {})
         if unknown := sorted(set(self.templates) - set(steps)):
             known = f"it has {', '.join(steps)}" if steps else "it has none"

@@ -103,6 +103,8 @@ class TaskConfig(Strict):
     def _one_structure(self) -> Self:
         if self.json_schema is not None and self.grammar is not None:
             raise ValueError("a task has a 'json_schema' or a 'grammar', not both")
+        if all(s.kind is StrategyKind.DEMONSTRATIONS and s.file is None for s in self.strategies):
+            raise ValueError("a first turn has no examples to bootstrap: add a strategy that needs none")
         wanted = [s.name for s in self.strategies if s.kind is StrategyKind.STRUCTURED]
         if wanted and self.json_schema is None and self.grammar is None:
             raise ValueError(f"strategy {wanted[0]!r} needs the task's 'json_schema' or 'grammar', a file")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tao_ops.errors import ConfigError
 from tao_ops.exploration.yields import Yields
 from tao_ops.files import replaced
 
@@ -13,7 +14,13 @@ _PASSED, _REST = "#1f6f43", "#c3ccd6"
 
 
 def draw(yields: Yields, path: Path) -> None:
-    """Write a PNG: by task and strategy the responses that passed and those that didn't, pass rate, tokens a pass."""
+    """Write a PNG: by task and strategy the responses that passed and those that didn't, pass rate, tokens a pass.
+
+    Raises:
+        ConfigError: there is no folder for it.
+    """
+    if not path.absolute().parent.is_dir():
+        raise ConfigError("there is no such folder", where=path.parent, mend="make it, or name another file")
     import matplotlib
 
     matplotlib.use("Agg")

@@ -162,7 +162,6 @@ def _own(query: Query) -> dict[str, tuple[int, float]]:
 def _taken(asked: Iterator[tuple[Query, Way]], budget: Budget, number: int) -> list[Wanted]:
     wanted = []
     for query, way in asked:
-        if not budget.take(way.bound):
-            break
-        wanted.append(query.want(way, number))
+        if budget.take(way.bound):  # where a dear one does not fit any more, a cheaper one may
+            wanted.append(query.want(way, number))
     return wanted

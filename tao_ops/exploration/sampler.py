@@ -113,7 +113,7 @@ def sample(engine: Generates, wanted: Sequence[Wanted]) -> tuple[list[Response],
         Responses in the order of ``wanted``; those whose conversation did not fit into the context; all tokens that
         were sampled, those of responses that came to nothing among them.
     """
-    chains = [_Chain(one) for one in wanted]
+    chains, before = [_Chain(one) for one in wanted], _used(engine)
     while open_ := [chain for chain in chains if chain.open]:
         _call(engine, open_)
     responses = [
@@ -121,7 +121,14 @@ def sample(engine: Generates, wanted: Sequence[Wanted]) -> tuple[list[Response],
         for c in chains
         if c.fits and c.completion is not None
     ]
-    return responses, [chain.wanted for chain in chains if not chain.fits], sum(chain.tokens for chain in chains)
+    # A server may sample what is then found to be too long: that is spent too.
+    tokens = max(sum(chain.tokens for chain in chains), _used(engine) - before)
+    return responses, [chain.wanted for chain in chains if not chain.fits], tokens
+
+
+def _used(engine: Generates) -> int:
+    usage = getattr(engine, "usage", None)
+    return 0 if usage is None else int(usage.response_tokens)
 
 
 def _call(engine: Generates, chains: Sequence[_Chain]) -> None:

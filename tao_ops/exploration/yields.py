@@ -71,7 +71,9 @@ def earlier(lake: Lake, turn: Turn, history: int) -> dict[str, dict[str, Yield]]
     """Yields of the ``history`` turns before this one, each half as much as the one after it."""
     if not history:
         return {}
-    rows = lake.read(TURNS, columns=["turn", "metrics"], flywheel=turn.flywheel, stage="generate").to_pylist()
+    found_rows = lake.read(TURNS, columns=["turn", "shard", "metrics"], flywheel=turn.flywheel, stage="generate")
+    # In one order: sums of fractions differ in their last bits otherwise, and with them what is sampled.
+    rows = sorted(found_rows.to_pylist(), key=lambda row: (row["turn"], row["shard"]))
     turns: dict[str, list[Any]] = {}
     for row in rows:
         if row["turn"] < turn.key and (found_then := json.loads(row["metrics"]).get("yields")):

@@ -29,10 +29,14 @@ class Scored:
 
 
 def score(configs: Sequence[ScorerConfig], batch: Sequence[Candidate]) -> list[Scored]:
-    """All scorers of a task over a batch, in its order; a query's candidates are in one batch."""
+    """All scorers of a task over a batch, in its order; a query's candidates are in one batch.
+
+    An empty answer is worth nothing, whatever the scorers say of it.
+    """
     columns = {name: scorer(batch) for name, scorer in build(configs).items()}
     rows = [{name: values[i] for name, values in columns.items()} for i in range(len(batch))]
-    return [Scored(row, verified(row), combine(row)) for row in rows]
+    worth = [float(bool(candidate.text)) for candidate in batch]
+    return [Scored(row, w * verified(row), w * combine(row)) for w, row in zip(worth, rows, strict=True)]
 
 
 def build(configs: Sequence[ScorerConfig]) -> dict[str, Score]:

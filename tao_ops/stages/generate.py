@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from tao_ops import backends, champions, exploration
+from tao_ops import backends, champions, exploration, lineage
+from tao_ops.config import Flywheel
+from tao_ops.errors import DataError, MissingInput
 from tao_ops.exploration import Budget, Explored, Found, Response, Yield, picture
 from tao_ops.exploration.bootstrap import bootstrapped
 from tao_ops.exploration.checks import check_exploration
+from tao_ops.models import adapter_digest
 from tao_ops.records import ModelRef, Prompt, StageReport
 from tao_ops.shards import shards
 from tao_ops.stages import Run
@@ -23,6 +26,7 @@ class _Plan:
     """All that decides what a shard's responses will be."""
 
     champion: ModelRef
+    model_version: str
     prompts: Sequence[Prompt]
     tasks: Mapping[str, Explored]
     prior: Mapping[str, Mapping[str, Yield]]
@@ -42,15 +46,16 @@ def run(run: Run) -> StageReport:
     Raises:
         MissingInput: ``validate`` has not run.
         ConfigError: a strategy cannot be used; no engine was started.
+        DataError: nothing could be sampled within budget and context; nothing was committed.
         EngineError: the engine failed; nothing was committed.
     """
     inputs = {PROMPTS.name: run.lake.version(PROMPTS) or 0}
     plan = _plan(run)
-    run.say(f"{len(plan.prompts)} prompts, model {_source(run, plan)}, {run.flywheel.generate.policy}")
+    run.say(f"{len(plan.prompts)} prompts, model {plan.model_version}, {run.flywheel.generate.policy}")
     kept = _kept(run, plan)
     rows, metrics = kept or _explore(run, plan)
-    version = run.lake.write(RESPONSES, rows, turn=run.turn, run_id=run.run_id, shard=run.shard)
     _picture(run, metrics)
+    version = run.lake.write(RESPONSES, rows, turn=run.turn, run_id=run.run_id, shard=run.shard)
     return StageReport(
         stage="generate",
         rows_in=len(plan.prompts),
@@ -67,12 +72,17 @@ def _plan(run: Run) -> _Plan:
     check_exploration(flywheel)
     every = shards(run.lake, flywheel, run.turn)
     prompts = every[run.shard] if run.shard < len(every) else []
+    if unknown := sorted({prompt.task for prompt in prompts} - set(flywheel.tasks)):
+        raise MissingInput(f"prompts of a task {unknown[0]!r} that the YAML has no more", mend="run validate again")
     champion = champions.champion(flywheel, run.database_url, run.settings, run.say)
     seed = run.turn.seed(flywheel.seed, "generate", str(run.shard))
     tasks = {name: _explored(run, name) for name in flywheel.tasks}
     prior = _prior(run)
+    budget = Budget.share(flywheel.generate.budget, len(prompts), sum(map(len, every)))
+    model_version = _model_version(flywheel, champion)
     told = {
-        "model": champion.model_version,
+        "code": lineage.code_version(),
+        "model": model_version,
         "engine": flywheel.generate.server.model if flywheel.generate.server else backends.engine_name(),
         "configs": [flywheel.engine.model_dump(mode="json"), flywheel.generate.model_dump(mode="json")],
         "tasks": {name: _identity(flywheel.tasks[name].model_dump(mode="json"), tasks[name]) for name in tasks},
@@ -80,10 +90,20 @@ def _plan(run: Run) -> _Plan:
         "prior": exploration.told(prior),
         "seed": seed,
         "prompts": [prompt.query_id for prompt in prompts],
+        "budget": [budget.samples, budget.tokens],
     }
     identity = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-    budget = Budget.share(flywheel.generate.budget, len(prompts), sum(map(len, every)))
-    return _Plan(champion, prompts, tasks, prior, budget, seed, identity)
+    return _Plan(champion, model_version, prompts, tasks, prior, budget, seed, identity)
+
+
+def _model_version(flywheel: Flywheel, champion: ModelRef) -> str:
+    """What the responses are of: the server's model, or the champion with its adapter."""
+    config = flywheel.generate
+    if config.server is not None:
+        return f"server:{config.server.model}"
+    if config.adapter is not None:
+        return f"{champion.model_version}+{adapter_digest(flywheel.file(config.adapter))}"
+    return champion.model_version
 
 
 def _explored(run: Run, task: str) -> Explored:
@@ -115,11 +135,6 @@ def _prior(run: Run) -> Mapping[str, Mapping[str, Yield]]:
     return exploration.merged([prior])
 
 
-def _source(run: Run, plan: _Plan) -> str:
-    server = run.flywheel.generate.server
-    return f"{server.model} at {server.url}" if server else plan.champion.model_version
-
-
 def _kept(run: Run, plan: _Plan) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
     """The rows of an earlier attempt, and its figures, where it sampled just what this one would."""
     if run.flywheel.generate.server is not None:  # the model behind a server's name may be another one by now
@@ -129,7 +144,8 @@ def _kept(run: Run, plan: _Plan) -> tuple[list[dict[str, Any]], dict[str, Any]] 
     if not done or json.loads(done[0]["metrics"]).get("identity") != plan.identity:
         return None
     rows = run.lake.read(RESPONSES, run_id=done[0]["run_id"], **where).to_pylist()
-    if len(rows) != done[0]["rows_out"]:
+    versions = {(way.name, way.strategy.version) for task in plan.tasks.values() for way in task.ways}
+    if len(rows) != done[0]["rows_out"] or not {(r["strategy"], r["strategy_version"]) for r in rows} <= versions:
         return None
     run.say(f"run {done[0]['run_id']} sampled these responses already, from the same model and configuration")
     return rows, json.loads(done[0]["metrics"])
@@ -137,7 +153,7 @@ def _kept(run: Run, plan: _Plan) -> tuple[list[dict[str, Any]], dict[str, Any]] 
 
 def _explore(run: Run, plan: _Plan) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     config = run.flywheel.generate
-    found, name, usage = Found(), plan.champion.model_version, None
+    found, usage = Found(), None
     if plan.prompts:
         engine = _engine(run, plan)
         found = exploration.explore(
@@ -150,10 +166,16 @@ def _explore(run: Run, plan: _Plan) -> tuple[list[dict[str, Any]], dict[str, Any
             say=run.say,
         )
         usage = getattr(engine, "usage", None)
-        name = engine.name if config.server else name
-    rows = [_row(response, name) for response in found.responses]
+        if not found.responses:
+            raise DataError(
+                f"no response was sampled for {len(plan.prompts)} prompts",
+                where=f"{run.turn.key}, shard {run.shard}",
+                mend="raise generate.budget, or engine.context where conversations are too long: "
+                f"{found.too_long.total()} were",
+            )
+    rows = [_row(response, plan.model_version) for response in found.responses]
     return rows, {
-        "model_version": name,
+        "model_version": plan.model_version,
         "seed": plan.seed,
         "identity": plan.identity,
         "policy": config.policy.value,

@@ -9,7 +9,7 @@ from tao_ops.errors import MissingInput
 from tao_ops.records import Candidate, StageReport
 from tao_ops.rewards import Scored
 from tao_ops.rewards.combine import VERSION
-from tao_ops.shards import shard_prompts
+from tao_ops.shards import check_fresh, shard_prompts
 from tao_ops.stages import Run
 from tao_ops.tables import RESPONSES, REWARDS
 
@@ -21,6 +21,7 @@ def run(run: Run) -> StageReport:
         MissingInput: ``generate`` has not run for this shard.
     """
     inputs = {RESPONSES.name: run.lake.version(RESPONSES) or 0}
+    check_fresh(run.lake, run.turn, run.shard)
     prompts = {prompt.query_id: prompt for prompt in shard_prompts(run.lake, run.flywheel, run.turn, run.shard)}
     responses = run.lake.read(
         RESPONSES,

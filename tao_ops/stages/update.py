@@ -15,7 +15,7 @@ from tao_ops.errors import DataError, MissingInput
 from tao_ops.files import write_json
 from tao_ops.models import model_digest, model_facts, model_ref
 from tao_ops.records import ModelRef, Split, StageReport
-from tao_ops.shards import shards
+from tao_ops.shards import check_fresh, shards
 from tao_ops.stages import Run
 from tao_ops.tables import PROMPTS, RESPONSES, REWARDS, Reason
 
@@ -109,6 +109,7 @@ def _see_that_all_is_scored(
     run: Run, responses: Sequence[dict[str, Any]], rewards: Mapping[tuple[str, str], dict[str, Any]]
 ) -> None:
     """Each shard with training prompts has responses, and each response has a reward; a query may have none."""
+    check_fresh(run.lake, run.turn)
     sampled = {response["shard"] for response in responses}
     every = shards(run.lake, run.flywheel, run.turn)
     missing = [shard for shard, prompts in enumerate(every) if prompts and shard not in sampled]

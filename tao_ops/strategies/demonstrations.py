@@ -6,15 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tao_ops import prompts
+from tao_ops.config.strategies import ORDERS
 from tao_ops.errors import ConfigError
 from tao_ops.records import Message, Prompt
 from tao_ops.strategies.base import Base, Given, read_text
-
-ORDERS = 6
-"""Orders of the examples that a query's samples are spread over: the order sways a small model (arXiv 2104.08786).
-
-All queries share them, so the engine computes each order's prefix once.
-"""
 
 Example = list[Message]
 """A conversation from a user to an assistant."""

@@ -30,3 +30,13 @@ def test_an_example_that_is_a_benchmark_item_is_named_with_its_line(shop: Shop, 
 def test_another_example_is_fine(shop: Shop) -> None:
     _example(shop, "Yuri here, my spade never came to Rome.")
     check_exploration(shop.run().flywheel)
+
+
+def test_an_item_is_known_also_where_it_holds_what_is_redacted_in_logs(shop: Shop) -> None:
+    text = "Mia here, write to mia.miller@example.com about my kettle."
+    items = shop.settings.include / "exam" / "items.jsonl"
+    item = {"item_id": "mail", "messages": [{"role": "user", "content": text}], "reference": {"customer": "Mia"}}
+    items.write_text(items.read_text(encoding="utf-8") + json.dumps(item) + "\n", encoding="utf-8")
+    _example(shop, text)
+    with pytest.raises(ConfigError, match="equal to a benchmark item"):
+        check_exploration(shop.run().flywheel)

@@ -6,8 +6,10 @@ import pytest
 
 from tao_ops import splits
 from tao_ops.errors import MissingInput
-from tao_ops.shards import shard_prompts
+from tao_ops.records import StageReport
+from tao_ops.shards import check_fresh, shard_prompts
 from tao_ops.tables import PROMPTS
+from tao_ops.turns import record
 
 Shop = Any
 
@@ -33,6 +35,19 @@ def test_each_training_prompt_is_in_exactly_one_shard(shop: Shop, shards: int) -
     assert sorted(ids) == [f"q{i}" for i in range(10) if i % 4]
     assert parts == [shard_prompts(run.lake, run.flywheel, run.turn, shard) for shard in range(min(shards, 10))]
     assert parts[0][0].text == "hi"
+
+
+def test_a_shard_that_was_sampled_before_the_prompts_were_made_is_named(shop: Shop) -> None:
+    run = shop.run()
+    check_fresh(run.lake, run.turn)
+    for shard in range(2):
+        record(shop.run(shard=shard), StageReport("generate"))
+    record(run, StageReport("validate"))
+    record(shop.run(shard=1), StageReport("generate"))
+    check_fresh(run.lake, run.turn, 1)
+    for shard in (0, None):
+        with pytest.raises(MissingInput, match="shard 0 are older than the turn's prompts .* run generate and score"):
+            check_fresh(run.lake, run.turn, shard)
 
 
 def test_without_prompts_it_says_what_to_run(shop: Shop) -> None:

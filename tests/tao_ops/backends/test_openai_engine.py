@@ -471,7 +471,7 @@ def test_only_a_vllm_is_asked_what_only_a_vllm_knows(server: FaultyServer, start
     engine = start()
     texts(engine, "a")
     assert set(server.chats[0]) == {"model", "messages", "temperature", "top_p", "max_tokens", "logprobs", "seed"}
-    assert (engine.name, engine.model_name, engine.max_model_len) == ("openai m", "m", 100)
+    assert (engine.name, engine.max_model_len) == ("openai m", 100)
 
 
 def test_a_vllm_is_asked_for_token_ids_and_never_seeded(server: FaultyServer, start: Start, said: list[str]) -> None:

@@ -111,6 +111,13 @@ def test_the_projects_own_templates_are_there() -> None:
         ({"name": "plain", "temperature": []}, "at least 1 item"),
         ({"name": "plain", "temperature": [0.5, 9]}, "strategies.0.temperature.1"),
         ({"name": "plain", "temperature": -1}, "greater than or equal to 0"),
+        ({"name": ["plain"]}, "strategies.0"),
+        (
+            {"name": "plain", "samples": 2, "temperature": 0},
+            "the same response each time: alone, with 'samples' at most 1",
+        ),
+        ({"name": "plain", "temperature": [0, 1]}, "the same response each time"),
+        ({"name": "demonstrations", "bootstrap": {}}, "a first turn has no examples to bootstrap"),
         ({"name": "plain", "samples": 0}, "greater than or equal to 1"),
         ({"name": "plain", "max_tokens": 0}, "greater than or equal to 1"),
         ({"name": "structured"}, "strategy 'structured' needs the task's 'json_schema' or 'grammar', a file"),
@@ -154,7 +161,8 @@ def test_the_digest_counts_what_a_strategy_names(load: Load, tmp_path: Path) -> 
 
 def test_a_control_asks_in_one_call_and_the_same_in_every_turn(load: Load) -> None:
     bootstrapped = {"name": "demonstrations", "bootstrap": {}}
-    for strategy in ({"name": "critique_revise"}, bootstrapped):
-        line = _refused(load, strategy, control=strategy["name"])
+    thinking = {"name": "think", "kind": "plain", "answer_after": "</think>"}
+    for strategy in ({"name": "critique_revise"}, bootstrapped, thinking):
+        line = _refused(load, {"name": "plain"}, strategy, control=strategy["name"])
         assert "a control is 'plain', or 'demonstrations' with a 'file'" in line
     assert load({"name": "plain"}, control="plain").evaluate.control == "plain"

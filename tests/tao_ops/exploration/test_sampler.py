@@ -14,7 +14,7 @@ def test_equal_conversations_are_one_request_with_several_samples() -> None:
 
 
 def test_a_greedy_response_is_sampled_once_however_often_it_is_wanted() -> None:
-    engine, greedy = RuleEngine({"plain": 1.0}), way("plain", temperature=0)
+    engine, greedy = RuleEngine({"plain": 1.0}), way("plain", 1, temperature=0)
     responses, _, tokens = sample(engine, [Wanted(prompts(1)[0], greedy, i, 1) for i in range(3)])
     assert [s.samples for _, s in engine.requests] == [1] and tokens == 10
     assert [(r.answer, r.tokens) for r in responses] == [('{"city": "Oslo 0"}', n) for n in (10, 0, 0)]

@@ -1,12 +1,14 @@
 """Responses of the champion, by every strategy, for the training prompts of a shard."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tao_ops import runner
-from tao_ops.errors import EngineError, MissingInput, ModelError
+from tao_ops.errors import DataError, EngineError, MissingInput, ModelError
+from tao_ops.models import model_ref
 from tao_ops.stages import Stage, generate, ingest, validate
 from tao_ops.tables import PROMPTS, RESPONSES, TURNS
 from tests.tao_ops.backends.faulty_server import FaultyServer
@@ -191,10 +193,38 @@ def test_a_server_answers_in_the_champions_place_and_is_asked_again_each_time(
     finally:
         server.stop()
     rows = _responses(shop)
-    assert rows and {row["model_version"] for row in rows} == {"openai m"} and shop.engines == []
+    assert rows and {row["model_version"] for row in rows} == {"server:m"} and shop.engines == []
     assert report.metrics["usage"]["requests"] > 0 and report.metrics["usage"]["cost"] > 0
     assert len(server.chats) > asked and not again.metrics["reused"]
     assert not any("sk-1234" in line for line in shop.said)
+
+
+def test_where_nothing_could_be_sampled_nothing_is_written(shop: Shop) -> None:
+    shop.change("generate.budget", {"tokens": 10})
+    _validated(shop)
+    _refused(shop, DataError, r"no response was sampled for \d+ prompts \[.*shard 0\] — raise generate\.budget")
+
+
+def test_prompts_of_a_task_that_is_gone_are_named(shop: Shop) -> None:
+    _validated(shop)
+    shop.change("tasks", {"orders": shop.run().flywheel.model_dump(mode="json")["tasks"]["tickets"]})
+    _refused(shop, MissingInput, "prompts of a task 'tickets' that the YAML has no more — run validate again")
+
+
+def test_an_adapter_of_other_weights_is_another_model(shop: Shop) -> None:
+    folder = shop.settings.include / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    shop.change("generate.adapter", "adapter")
+    _validated(shop)
+    versions = []
+    for weights in (b"a", b"b", b"b"):
+        (folder / "adapter_model.safetensors").write_bytes(weights)
+        versions.append(runner.execute(Stage.GENERATE, shop.run(run_id=f"manual__{len(versions)}")).metrics)
+    base = model_ref(Path(shop.run().flywheel.model)).model_version
+    assert versions[0]["model_version"] != versions[1]["model_version"] == versions[2]["model_version"]
+    assert all(one["model_version"].startswith(f"{base}+") for one in versions)
+    assert [one["reused"] for one in versions] == [False, False, True]
 
 
 def _refused(shop: Shop, kind: type[Exception], said: str) -> None:
