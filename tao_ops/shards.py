@@ -36,7 +36,9 @@ def shard_prompts(lake: Lake, flywheel: Flywheel, turn: Turn, shard: int) -> lis
 
 
 def check_fresh(lake: Lake, turn: Turn, shard: int | None = None) -> None:
-    """See that a shard, or every one, was not sampled before the turn's prompts were last made, as far as the table ``turns`` knows.
+    """See that a shard, or every one, was not sampled before the turn's prompts were last made.
+
+    It goes by the table ``turns``: of a stage that was not recorded there, nothing is said.
 
     Raises:
         MissingInput: one was.
