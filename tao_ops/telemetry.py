@@ -21,6 +21,7 @@ _QUIET = {
 _CALM = {
     "GIT_PYTHON_REFRESH": "quiet",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "OMP_WAIT_POLICY": "passive",  # threads that wait give their core away; read when torch is loaded, by whomever
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
     "TOKENIZERS_PARALLELISM": "false",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -31,7 +32,7 @@ _CALM = {
 
 
 def quiet_environment() -> dict[str, str]:
-    """Variables that switch off usage statistics, hub look-ups and progress bars in every library used."""
+    """Variables that switch off usage statistics, hub look-ups, progress bars and busy waiting in every library used."""
     return {**_QUIET, **_CALM}
 
 
