@@ -32,7 +32,7 @@ _CALM = {
 
 
 def quiet_environment() -> dict[str, str]:
-    """Variables that switch off usage statistics, hub look-ups, progress bars and busy waiting in every library used."""
+    """Variables that switch off usage statistics, hub look-ups, progress bars and busy waiting in all libraries."""
     return {**_QUIET, **_CALM}
 
 
