@@ -186,10 +186,8 @@ def _base(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise ConfigError(f"not a URL: {error}", where="url") from error
-    if url.userinfo or url.query or url.fragment or not url.host:
-        raise ConfigError(
-            "a server's url is its scheme, host and path only", where="url", mend="use 'api_key' for a key"
-        )
+    if not url.host:
+        raise ConfigError("a server's url has no host", where="url", mend="write http://host:port/v1")
     return url
 
 

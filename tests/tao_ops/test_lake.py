@@ -99,6 +99,7 @@ def test_a_read_takes_a_value_or_any_of_several(lake: Lake) -> None:
 def test_rows_come_back_as_they_went_in(lake: Lake) -> None:
     row = {
         "response_id": "q:plain:0", "query_id": "q", "strategy": "plain", "strategy_version": "v", "sample": 0,
+        "round": 1, "temperature": 0.5, "tokens": 2,
         "text": " ü\n", "answer": "ü", "token_ids": [1, 2], "logprobs": [-0.5, -1.25], "finish_reason": "stop",
         "model_version": "m",
     }  # fmt: skip

@@ -61,6 +61,7 @@ def test_a_turn_that_never_ran_is_shown_empty(shop: Shop) -> None:
         "flywheel": "shop",
         "turn": "2026-11-21T00:00Z",
         "stages": {},
+        "exploration": {},
         "report": {"benchmarks": []},
         "verdict": None,
         "release": None,

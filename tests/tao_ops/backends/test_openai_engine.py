@@ -270,11 +270,16 @@ def test_one_failure_ends_all(server: FaultyServer, start: Start) -> None:
 def test_an_interrupt_ends_all(server: FaultyServer, start: Start) -> None:
     server.always = stalls
     engine = start(timeout=20.0)
-    began = time.monotonic()
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        texts(engine, "a", "b")
-    assert time.monotonic() - began < SOON
+    # A shell's background processes are born deaf to it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        began = time.monotonic()
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            texts(engine, "a", "b")
+        assert time.monotonic() - began < SOON
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 TOO_LONG: dict[str, Action] = {
@@ -554,8 +559,6 @@ def test_a_model_that_is_not_served_is_answered_with_those_that_are(server: Faul
 def test_a_server_that_lists_no_models_is_taken_as_it_is(server: FaultyServer, start: Start) -> None:
     server.models = None
     assert texts(start(), "a") == [["a 0"]]
-    with pytest.raises(ConfigError, match="scheme, host and path only"):
-        start(url=server.url.replace("://", f"://user:{KEY}@"))
 
 
 def test_use_and_cost_are_counted(server: FaultyServer, start: Start, said: list[str]) -> None:

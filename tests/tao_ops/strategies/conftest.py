@@ -67,7 +67,9 @@ def make(built: Built) -> Make:
 
     def one(name: str, *, task: Mapping[str, Any] | None = None, seed: int = 1, **strategy: Any) -> Strategy:
         bootstrapped = {name: strategy.pop("bootstrapped", ())}
-        return built({"name": name, **strategy}, seed=seed, bootstrapped=bootstrapped, **(task or {}))[name]
+        # Beside it one that needs no examples: a task has one at least.
+        beside = {"name": "beside", "kind": "plain"}
+        return built({"name": name, **strategy}, beside, seed=seed, bootstrapped=bootstrapped, **(task or {}))[name]
 
     return one
 
