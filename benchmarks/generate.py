@@ -39,7 +39,7 @@ from tao_ops.settings import PROJECT, Settings
 from tao_ops.tables import PROMPTS
 from tao_ops.telemetry import quiet_environment
 
-SAMPLES, MAX_TOKENS, TEMPERATURE, EVERY = 8, 64, 0.8, 5
+SAMPLES, MAX_TOKENS, TEMPERATURE, TOP_P, EVERY = 8, 64, 0.8, 0.95, 5
 GOAL, GOAL_START = 0.97, 1.2
 LOOP, TRANSFORMERS = "vllm.LLM by hand", "transformers generate"
 
@@ -52,7 +52,8 @@ cpu = {"enforce_eager": True, "block_size": 32, "kv_cache_memory_bytes": 2 << 30
 llm = LLM(told["model"], seed=1, max_model_len=2048, gpu_memory_utilization=0.9, max_num_seqs=256, **cpu,
           enable_prefix_caching=True, disable_log_stats=True, use_tqdm_on_load=False)
 started = time.monotonic()
-how = SamplingParams(n=told["samples"], temperature=told["temperature"], max_tokens=told["max_tokens"], logprobs=0)
+how = SamplingParams(n=told["samples"], temperature=told["temperature"], top_p=told["top_p"],
+                     max_tokens=told["max_tokens"], logprobs=0)
 done = llm.chat(told["conversations"], how, use_tqdm=False)
 print("first token", flush=True)
 rows = [(one.text, list(one.token_ids), [step[i].logprob for i, step in zip(one.token_ids, one.logprobs)])
@@ -75,7 +76,7 @@ texts = [tokenizer.apply_chat_template(c, add_generation_prompt=True, tokenize=F
 for first in range(0, len(texts), 4):
     batch = tokenizer(texts[first : first + 4], return_tensors="pt", padding=True, add_special_tokens=False).to(device)
     with torch.inference_mode():
-        made = model.generate(**batch, do_sample=True, temperature=told["temperature"], top_k=0, top_p=1.0,
+        made = model.generate(**batch, do_sample=True, temperature=told["temperature"], top_k=0, top_p=told["top_p"],
                               num_return_sequences=told["samples"], max_new_tokens=told["max_tokens"])
     ended = made[:, batch["input_ids"].shape[1] :] == tokenizer.eos_token_id
     tokens += int(torch.where(ended.any(1), ended.int().argmax(1) + 1, ended.shape[1]).sum())
@@ -204,7 +205,7 @@ class _Turn:
 
     def _by_hand(self, script: str, conversations: Sequence[Any], samples: int, max_tokens: int) -> _Seen:
         asked = self._scratch / "asked.json"
-        how = {"samples": samples, "temperature": TEMPERATURE, "max_tokens": max_tokens}
+        how = {"samples": samples, "temperature": TEMPERATURE, "top_p": TOP_P, "max_tokens": max_tokens}
         write_json(asked, {"model": self._model, "conversations": conversations, **how})
         single = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
         single["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "passive")
@@ -264,7 +265,7 @@ def _set(include: Path, *, seed: int, one_token: bool = False) -> None:
     """The flywheel of the benchmark: one strategy, so that every prompt has its samples; or a single token in all."""
     path = include / "flywheels" / "tickets.yaml"
     told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    plain = {"name": "plain", "samples": SAMPLES, "temperature": TEMPERATURE}
+    plain = {"name": "plain", "samples": SAMPLES, "temperature": TEMPERATURE, "top_p": TOP_P}
     told["tasks"]["tickets"] |= {"strategies": [plain], "max_tokens": 1 if one_token else MAX_TOKENS}
     budget = {"budget": {"samples": 1}} if one_token else {}
     told |= {"seed": seed, "evaluate": {"control": None}, "generate": {"policy": "uniform", **budget}}
