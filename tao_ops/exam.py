@@ -1,6 +1,5 @@
 """What must stay away from training and from worked examples: the items of benchmarks, and the holdout."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,20 +10,22 @@ from tao_ops.errors import ConfigError
 from tao_ops.lake import Lake
 from tao_ops.privacy import Redactor
 from tao_ops.records import Message
-from tao_ops.splits import Redact, Wall
+from tao_ops.splits import Wall, as_logged
 from tao_ops.tables import Reason
 from tao_ops.turn import Turn
 
 
-def wall(flywheel: Flywheel, task: str) -> Wall:
-    """The wall around all exams of the flywheel, whatever their task, since one model learns all tasks.
+def walls(flywheel: Flywheel) -> dict[str, Wall]:
+    """Each task's wall around all exams of the flywheel, whatever their task, since one model learns all tasks.
 
     Raises:
         ConfigError: a benchmark cannot be read.
     """
-    config = flywheel.tasks[task]
     exams = [load_item_set(flywheel.file(b.path), b.name) for each in flywheel.tasks.values() for b in each.benchmarks]
-    return Wall(exams, Redactor(config.privacy).together, config.near_duplicates)
+    return {
+        name: Wall(exams, Redactor(task.privacy).together, task.near_duplicates)
+        for name, task in flywheel.tasks.items()
+    }
 
 
 def kept_away(lake: Lake, flywheel: Flywheel, turn: Turn, train: Mapping[str, Mapping[str, Any]]) -> dict[str, Reason]:
@@ -33,24 +34,19 @@ def kept_away(lake: Lake, flywheel: Flywheel, turn: Turn, train: Mapping[str, Ma
     Args:
         train: rows of ``prompts`` by query.
     """
-    index = clusters.Index.load(lake, turn)
+    index, around = clusters.Index.load(lake, turn), walls(flywheel)
     found: dict[str, Reason] = {}
     for name, task in flywheel.tasks.items():
         asked = {query_id: row["messages"] for query_id, row in train.items() if row["task"] == name}
         conversations = list(asked.values())
         held_out = index.held_out(conversations, task.near_duplicates)
-        exam = wall(flywheel, name).find(conversations)
+        exam = around[name].find(conversations)
         for query_id, held, item in zip(asked, held_out, exam, strict=True):
             if item is not None:
                 found[query_id] = Reason.BENCHMARK_ITEM
             elif held:
                 found[query_id] = Reason.HOLDOUT_MATCH
     return found
-
-
-def _logged(messages: Sequence[Message], redact: Redact) -> list[Message]:
-    contents = redact([unicodedata.normalize("NFC", message["content"]) for message in messages])
-    return [{"role": m["role"], "content": content} for m, content in zip(messages, contents, strict=True)]
 
 
 def refuse_exam(flywheel: Flywheel, task: str, examples: Mapping[str, Sequence[Message]]) -> None:
@@ -64,8 +60,11 @@ def refuse_exam(flywheel: Flywheel, task: str, examples: Mapping[str, Sequence[M
     """
     # As they would be logged: the wall holds items redacted.
     redact = Redactor(flywheel.tasks[task].privacy).together
-    conversations = [_logged([m for m in messages if m["role"] == "user"], redact) for messages in examples.values()]
-    for where, like in zip(examples, wall(flywheel, task).find(conversations), strict=True):
+    conversations: list[list[Message]] = []
+    for messages in examples.values():
+        contents = as_logged([m["content"] for m in messages if m["role"] == "user"], redact)
+        conversations.append([{"role": "user", "content": content} for content in contents])
+    for where, like in zip(examples, walls(flywheel)[task].find(conversations), strict=True):
         if like is not None:
             raise ConfigError(
                 f"a worked example is {like.value} to a benchmark item", where=where, mend="write another example"

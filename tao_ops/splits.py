@@ -10,7 +10,18 @@ from tao_ops.benchmarks.item_set import ItemSet
 from tao_ops.dedup import NearIndex, Signatures, jaccard, normalise, signatures
 from tao_ops.records import Message, Split
 
-__all__ = ["Likeness", "Redact", "Wall", "cluster_id", "conversation_text", "digest", "normalise", "split"]
+__all__ = [
+    "Likeness",
+    "Redact",
+    "Wall",
+    "as_logged",
+    "cluster_id",
+    "conversation_text",
+    "digest",
+    "messages_digest",
+    "normalise",
+    "split",
+]
 
 Redact = Callable[[Sequence[str]], list[str]]
 """Redacts the contents of one conversation, in their order."""
@@ -51,6 +62,16 @@ def split(digest: str, holdout: float) -> Split:
     return Split.HOLDOUT if int(digest[:8], 16) < holdout * 2**32 else Split.TRAIN
 
 
+def messages_digest(messages: Sequence[Message]) -> str:
+    """The digest of a conversation's text."""
+    return digest(conversation_text(messages))
+
+
+def as_logged(contents: Sequence[str], redact: Redact) -> list[str]:
+    """The contents of a conversation as queries hold them: NFC, redacted."""
+    return redact([unicodedata.normalize("NFC", content) for content in contents])
+
+
 class Wall:
     """The texts of the exam's items, as the queries of a task would be logged: no system message, NFC, redacted.
 
@@ -65,7 +86,7 @@ class Wall:
         for items in item_sets:
             for item in items.items:
                 contents = [m["content"] for m in item.messages if m["role"] not in ("system", "developer")]
-                logged = redact([unicodedata.normalize("NFC", content) for content in contents])
+                logged = as_logged(contents, redact)
                 texts |= dict.fromkeys((normalise("\n".join(logged)), normalise(logged[-1])))
         self._texts, self._listed, self._threshold = frozenset(texts), list(texts), threshold
         # MinHash is off by some hundredths: what it holds for likely is compared in truth, the exam being small.

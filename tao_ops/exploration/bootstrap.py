@@ -44,7 +44,9 @@ def _best(lake: Lake, flywheel: Flywheel, turn: Turn, task: str, least: float) -
         reward = rewards.get((row["turn"], row["response_id"]), 0.0)
         if row["query_id"] in prompts and reward >= least and row["finish_reason"] == "stop" and row["answer"]:
             found[row["query_id"]] = max(found.get(row["query_id"], (0.0, "")), (reward, row["answer"]))
-    ranked = sorted(found, key=lambda query_id: (-found[query_id][0], _digest(prompts[query_id])))
+    ranked = sorted(
+        found, key=lambda query_id: (-found[query_id][0], splits.messages_digest(prompts[query_id]["messages"]))
+    )
     return [(found[q][0], [*prompts[q]["messages"], {"role": "assistant", "content": found[q][1]}]) for q in ranked]
 
 
@@ -55,7 +57,3 @@ def _train_prompts(
     train = {row["query_id"]: row for row in rows}
     away = exam.kept_away(lake, flywheel, turn, train)
     return {query_id: row for query_id, row in train.items() if query_id not in away}
-
-
-def _digest(prompt: Mapping[str, Any]) -> str:
-    return splits.digest(splits.conversation_text(prompt["messages"]))

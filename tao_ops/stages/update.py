@@ -139,12 +139,10 @@ def _best(run: Run, scored: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "reward": row["reward"],
         }
         # By the texts, as exploration: the order shapes the training, and ids depend on an installation's key.
-        for row in sorted(best.values(), key=lambda row: (_digest(row["prompt"]), row["query_id"]))
+        for row in sorted(
+            best.values(), key=lambda row: (splits.messages_digest(row["prompt"]["messages"]), row["query_id"])
+        )
     ]
-
-
-def _digest(prompt: Mapping[str, Any]) -> str:
-    return splits.digest(splits.conversation_text(prompt["messages"]))
 
 
 def _train(

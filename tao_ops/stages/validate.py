@@ -111,12 +111,12 @@ def _tasks(run: Run) -> list[_Task]:
     if not rows:
         raise MissingInput("no queries of this turn", where=run.turn.key, mend="run ingest first")
     rows.sort(key=lambda row: (row["received_at"], row["query_id"], row["source"], row["request_id"]))
-    configs = run.flywheel.tasks
+    configs, walls = run.flywheel.tasks, exam.walls(run.flywheel)
     return [
         _Task(
             name,
             expectations.load_suite(run.flywheel.file(config.expectations), run.settings.include),
-            exam.wall(run.flywheel, name),
+            walls[name],
             [row for row in rows if row["task"] == name],
         )
         for name, config in configs.items()
