@@ -213,7 +213,7 @@ def _home(folder: Path) -> Iterator[dict[str, str]]:
         "expectations": "suite.json",
         "privacy": {"kinds": [], "names": False},
         "strategies": [{"name": "plain", "samples": 1}],
-        "scorers": [{"name": "strict_json", "keys": ["customer"]}],
+        "scorers": [{"name": "json_schema", "keys": ["customer"]}],
         "benchmarks": [{"name": "exam", "path": "exam", "primary": True}],
     }
     sources = [{"path": str(folder / "logs" / "*.jsonl")}]

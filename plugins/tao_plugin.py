@@ -3,7 +3,10 @@
 from typing import ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
-from tao_airflow import data_docs
+from tao_airflow import pages
+from tao_airflow.data_docs import DataDocsLink
+from tao_airflow.pictures import PicturesLink
+from tao_airflow.run_files import PREFIX
 from tao_airflow.timetable import FlywheelTimetable
 
 
@@ -12,5 +15,5 @@ class TaoPlugin(AirflowPlugin):
 
     name = "tao"
     timetables: ClassVar = [FlywheelTimetable]
-    fastapi_apps: ClassVar = [{"app": data_docs.app, "url_prefix": data_docs.PREFIX, "name": "Data Docs"}]
-    operator_extra_links: ClassVar = [data_docs.DataDocsLink()]
+    fastapi_apps: ClassVar = [{"app": pages.app, "url_prefix": PREFIX, "name": "Pages of runs"}]
+    operator_extra_links: ClassVar = [DataDocsLink(), PicturesLink()]

@@ -22,6 +22,7 @@ from tao_ops.lake import Lake, open_lake
 from tao_ops.lake_cli import app as lake_app
 from tao_ops.lake_cli import erase_command
 from tao_ops.local.cli import app as local_app
+from tao_ops.reward_cli import app as reward_app
 from tao_ops.settings import Settings
 from tao_ops.stages import Run, Stage
 from tao_ops.turn import Turn, last_complete_turn, new_run_id, parse_instant, turn_at
@@ -68,6 +69,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 app.add_typer(local_app, name="local")
 app.add_typer(lake_app, name="lake")
+app.add_typer(reward_app, name="reward")
 app.command("erase")(erase_command)
 
 
@@ -228,6 +230,7 @@ def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; 
     from tao_ops.exploration.checks import check_exploration
     from tao_ops.maintenance import check_retention
     from tao_ops.models import check_model_folder
+    from tao_ops.scoring.checks import check_scoring
 
     with readable_errors():
         for one in [name] if name else flywheel_names():
@@ -236,6 +239,7 @@ def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; 
             if flywheel.model != "embedded":
                 check_model_folder(Path(flywheel.model).expanduser())
             check_exploration(flywheel)
+            check_scoring(flywheel)
             for task in flywheel.tasks.values():
                 expectations.load_suite(flywheel.file(task.expectations))
                 for benchmark in task.benchmarks:

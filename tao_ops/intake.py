@@ -94,7 +94,7 @@ class Intake:
             "messages": messages,
             "model_version": queries.column("model_version"),
             "response": responses,
-            "feedback": pa.nulls(size, pa.string()),
+            "feedback": queries.column("feedback"),
             "user_hash": self._users(queries.column("user")),
             "redactor_version": pa.repeat(pa.scalar(redactor.version), size),
         }

@@ -6,9 +6,9 @@ seconds. What it calls a run holds one candidate's parameters, metrics, report a
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from tao_ops.telemetry import quiet
 
 DATABASE = "mlflow"
 ALIAS = "champion"
+PICTURES = "pictures"
+"""Where a run's pictures are among its artifacts."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Submission:
         candidate: the candidate's manifest: model_version, path, architecture, parameters, dtype, base, method,
             hyperparameters, seed, rows, metrics.
         lineage: path of that manifest.
+        rewards: figures of the rewards that it was trained on, by name.
+        pictures: paths of the run's pictures, each of another name.
     """
 
     flywheel: str
@@ -39,6 +43,8 @@ class Submission:
     report: Mapping[str, Any]
     verdict: Mapping[str, Any]
     lineage: str
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    pictures: Sequence[str] = ()
 
 
 class MlflowVersions:
@@ -242,6 +248,8 @@ def _log_documents(client: Any, run_id: str, s: Submission) -> None:
         client.log_metric(run_id, name, number)
     client.log_dict(run_id, dict(s.report), "report.json")
     client.log_dict(run_id, dict(s.verdict), "verdict.json")
+    for path in s.pictures:
+        client.log_artifact(run_id, path, PICTURES)
 
 
 def _description(s: Submission) -> str:
@@ -249,7 +257,7 @@ def _description(s: Submission) -> str:
 
 
 def _metrics(s: Submission) -> dict[str, float]:
-    found = dict(s.candidate.get("metrics") or {})
+    found = {**(s.candidate.get("metrics") or {}), **s.rewards}
     for benchmark in s.report.get("benchmarks", []):
         for name in ("champion", "control", "candidate", "delta", "p_value"):
             found[f"{benchmark['name']}.{name}"] = benchmark.get(name)

@@ -35,15 +35,33 @@ class Prompt:
         """The last user message."""
         return self.messages[-1]["content"]
 
+    @property
+    def context(self) -> str:
+        """What was said before the last user message."""
+        return "\n\n".join(message["content"] for message in self.messages[:-1])
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """One response to be scored: the query it answers and its text."""
+    """One response to be scored.
+
+    Attributes:
+        query_id: of the query that it answers.
+        query: the last user message.
+        text: the answer.
+        strategy: how it was found.
+        context: what was said before the last user message, in one text.
+        reference: a right answer, where one is known.
+        votes: whether it counts where candidates are compared with each other: a probe does not.
+    """
 
     query_id: str
     query: str
-    """The last user message."""
     text: str
+    strategy: str = ""
+    context: str = ""
+    reference: str | None = None
+    votes: bool = True
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when a column changes; kept in each table's metadata."""
 
 _UTC = pa.timestamp("us", tz="UTC")
@@ -155,6 +155,7 @@ REWARDS = _table(
         "response_id": pa.string(),
         "query_id": pa.string(),
         "scores": pa.map_(pa.string(), pa.float64()),
+        "undecided": pa.map_(pa.string(), pa.string()),
         "reward": pa.float64(),
         "flags": pa.list_(pa.string()),
         "calibrator_version": pa.string(),

@@ -128,7 +128,7 @@ def _write(include: Path, name: str, told: Mapping[str, Any]) -> None:
         "max_tokens": told["max_tokens"],
         "strategies": list(STRATEGIES),
         "scorers": [
-            {"name": "strict_json", "keys": told["keys"]},
+            {"name": "json_schema", "keys": told["keys"]},
             *told["scorers"],
             {"name": "consensus", "votes": 2},
         ],

@@ -9,6 +9,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from tao_airflow.data_docs import DataDocsLink
+from tao_airflow.pictures import PicturesLink
+from tao_airflow.run_files import RunLink
 from tao_airflow.turn import turn_of
 from tao_ops.config import load_flywheel
 from tao_ops.errors import ConfigError
@@ -24,6 +26,9 @@ STOP_SECONDS = 3.0
 """Airflow kills a task five seconds after it asked it to end; its process must be gone by then."""
 
 RELEASE_SECONDS = 120.0
+
+LINKS: dict[str, RunLink] = {"validate": DataDocsLink(), "generate": PicturesLink(), "score": PicturesLink()}
+"""Where a stage's task leads to."""
 
 
 class StageOperator(BaseOperator):
@@ -42,8 +47,8 @@ class StageOperator(BaseOperator):
         super().__init__(**kwargs)
         self.stage, self.flywheel, self.shard = stage, flywheel, shard
         self.turn_and_run: tuple[str, str] | None = None
-        if stage == "validate":
-            self.operator_extra_links = (DataDocsLink(),)
+        if stage in LINKS:
+            self.operator_extra_links = (LINKS[stage],)
         self._process: Process | None = None
         self._killed = False
 

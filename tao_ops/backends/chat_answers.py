@@ -100,6 +100,33 @@ def read_answer(payload: Any) -> Answer:
     return Answer(completions, _count(usage.get("prompt_tokens")), endings)
 
 
+def read_first_token(payload: Any) -> list[tuple[str, float]] | None:
+    """The likeliest first tokens of the one response of ``/chat/completions``, with natural log-probabilities.
+
+    Empty where the server withheld the response; None where it tells no log-probabilities.
+
+    Raises:
+        BadAnswer: the body has another shape, or no choices.
+    """
+    read_answer(payload)
+    choice = payload["choices"][0]
+    if choice.get("finish_reason") == "content_filter":
+        return []
+    told = choice.get("logprobs")
+    content = told.get("content") if isinstance(told, Mapping) else None
+    first = content[0] if isinstance(content, list) and content else None
+    likeliest = first.get("top_logprobs") if isinstance(first, Mapping) else None
+    if not isinstance(likeliest, list) or not likeliest:
+        return None
+    found = []
+    for one in likeliest:
+        token, logprob = (one.get("token"), one.get("logprob")) if isinstance(one, Mapping) else (None, None)
+        if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
+            raise BadAnswer("the likeliest tokens are not tokens with log-probabilities")
+        found.append((token, float(logprob)))
+    return found
+
+
 def _completion(choice: Mapping[str, Any], text: str, share: int) -> Completion:
     token_ids = choice.get("token_ids")
     if not isinstance(token_ids, list) or not all(isinstance(one, int) for one in token_ids):

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tao_ops.backends.chat_answers import Refused
+from tao_ops.backends.next_word import TOP
 from tao_ops.errors import ConfigError
 from tao_ops.records import Message, Progress, Sampling, Structure
 
 _VLLM = {"return_token_ids": True, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """vLLM would take the last three from the model's own settings: here it samples as the local engine does."""
+_TOPS = (TOP, 5)
+"""How many of the likeliest first tokens are asked for: 5 is what older servers give at most."""
 _OPTIONAL = {
     "logprobs": "responses are kept without log-probabilities",
     "seed": "responses cannot be had again",
@@ -32,6 +35,12 @@ class Dialect:
     choices: int | None = None
     _limit: str = "max_tokens"
     _dropped: set[str] = field(default_factory=set)
+    _tops: tuple[int, ...] = _TOPS
+
+    @property
+    def tells_likeliest(self) -> bool:
+        """Whether the server may tell the likeliest first tokens: it did not refuse to."""
+        return bool(self._tops) and "logprobs" not in self._dropped
 
     def request(
         self, messages: Sequence[Message], sampling: Sampling, *, choices: int, seed: int, where: str
@@ -61,6 +70,11 @@ class Dialect:
             body |= self._structure(sampling.structure, where)
         return {name: value for name, value in body.items() if name not in self._dropped}
 
+    def first_token(self, messages: Sequence[Message], *, where: str) -> dict[str, Any]:
+        """The body of a request for the likeliest first tokens of the answer, while :attr:`tells_likeliest`."""
+        body = self.request(messages, Sampling(max_tokens=1), choices=1, seed=0, where=where)
+        return body | {"top_logprobs": self._tops[0]}
+
     def narrow(self, refused: Refused, body: dict[str, Any]) -> bool:
         """Whether the request can be asked in another way, which all later ones are then asked in, too."""
         if "max_tokens" in body and refused.names("max_completion_tokens"):
@@ -68,6 +82,9 @@ class Dialect:
             return True
         if "n" in body and refused.names("n"):
             self.at_most(1)
+            return True
+        if "top_logprobs" in body and refused.names("top_logprobs"):
+            self._tops = tuple(top for top in self._tops if top < body["top_logprobs"])
             return True
         for name, effect in _OPTIONAL.items():
             if name in body and refused.names(name):

@@ -5,11 +5,14 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateError
+
 from tao_ops.backends import engine_name
+from tao_ops.backends.next_word import TOO_LONG, TOP, word_logprobs
 from tao_ops.backends.structure import schema_grammar
 from tao_ops.backends.vllm_loop import Loop, Request, is_out_of_memory
 from tao_ops.config import EngineConfig
@@ -57,10 +60,11 @@ class VllmEngine:
         rank = None if adapter is None else _adapter_rank(Path(adapter))
         started = time.monotonic()
         say("starting vLLM: imports and engine take about half a minute on a CPU")
-        self._llm = _start(model, seed, config, rank)
+        lora = {} if rank is None else {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
+        self._llm = start_llm(model.path, seed=seed, config=config, **lora)
         self._adapter = None if adapter is None else self._load_adapter(adapter)
         self._loop = Loop(self._llm, batch=config.batch, adapter=self._adapter, say=say)
-        self.name = engine_name()
+        self.name, self._path = engine_name(), model.path
         self.max_model_len = config.context
         self._known: dict[tuple[tuple[str, str], ...], list[int]] = {}
         say(f"{self.name} started in {time.monotonic() - started:.0f} s")
@@ -97,6 +101,7 @@ class VllmEngine:
         Where memory runs out, it goes on with half as many responses at once, and keeps those that were done.
 
         Raises:
+            ModelError: the model's chat template refuses a conversation.
             EngineError: the engine failed, or one response alone does not fit into memory.
         """
         wanted = [sampling] * len(conversations) if isinstance(sampling, Sampling) else list(sampling)
@@ -108,25 +113,48 @@ class VllmEngine:
             else []
             for i, (ids, one) in enumerate(zip(prompts, wanted, strict=True))
         ]
+        self._run(prompts, requests)
+        return [[one.completion for one in mine if one.completion is not None] for mine in requests]
+
+    def next_word(
+        self, conversations: Sequence[Sequence[Message]], words: Sequence[str]
+    ) -> list[Mapping[str, float] | str]:
+        """For each conversation the natural log-probability that the answer begins with each of ``words``.
+
+        By the likeliest :data:`TOP` first tokens; a word that none of them writes is left out. A text, the reason,
+        stands for a conversation that does not fit into the context.
+
+        Raises:
+            ModelError: the model's chat template refuses a conversation.
+            EngineError: the engine failed, or one conversation alone does not fit into memory.
+        """
+        prompts, params = self._token_ids(conversations), _params(Sampling(max_tokens=1), TOP)
+        requests = [[Request(i, ids, params)] if len(ids) < self.max_model_len else [] for i, ids in enumerate(prompts)]
+        self._run(prompts, requests)
+        return [word_logprobs(mine[0].first, words) if mine else TOO_LONG for mine in requests]
+
+    def _run(self, prompts: Sequence[list[int]], requests: Sequence[Sequence[Request]]) -> None:
         # Those that begin alike are neighbours: what is cached of one is there for the next.
         order = sorted(range(len(prompts)), key=prompts.__getitem__)
         self._loop.run([request for i in order for request in requests[i]])
-        return [[one.completion for one in mine if one.completion is not None] for mine in requests]
 
     def _token_ids(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
         """The tokens of each conversation; those of the last call are kept, for rounds that ask the same again."""
         keys = [tuple((message["role"], message["content"]) for message in messages) for messages in conversations]
         new = {key: list(said) for key, said in zip(keys, conversations, strict=True) if key not in self._known}
         if new:
-            made = self._llm.get_tokenizer().apply_chat_template(
-                list(new.values()), add_generation_prompt=True, tokenize=True, return_dict=False
-            )
+            try:
+                made = self._llm.get_tokenizer().apply_chat_template(
+                    list(new.values()), add_generation_prompt=True, tokenize=True, return_dict=False
+                )
+            except TemplateError as error:  # such as of a model without system messages
+                raise ModelError(f"the chat template refuses a conversation: {error}", where=self._path) from error
             self._known |= {key: list(ids) for key, ids in zip(new, made, strict=True)}
         self._known = {key: self._known[key] for key in keys}
         return [self._known[key] for key in keys]
 
 
-def _params(sampling: Sampling) -> "SamplingParams":
+def _params(sampling: Sampling, likeliest: int = 0) -> "SamplingParams":
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -139,7 +167,7 @@ def _params(sampling: Sampling) -> "SamplingParams":
         top_p=sampling.top_p,
         max_tokens=sampling.max_tokens,
         structured_outputs=held,
-        logprobs=0,  # the sampled token's own, and no other
+        logprobs=likeliest,  # the sampled token's own, and those of so many others
         # Lists of numbers, where the default is an object for each token; and no text but what is made at the end.
         flat_logprobs=True,
         detokenize=False,
@@ -180,7 +208,12 @@ def _adapter_rank(folder: Path) -> int:
     return next(room for room in _RANKS if rank <= room)
 
 
-def _start(model: ModelRef, seed: int, config: EngineConfig, rank: int | None) -> "LLM":
+def start_llm(model: str, *, seed: int, config: EngineConfig, **more: Any) -> "LLM":
+    """vLLM itself with a model's folder, in this process; ``more`` are further arguments of its constructor.
+
+    Raises:
+        EngineError: vLLM could not start; the message holds its own.
+    """
     # One process: the default would import everything three times.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
@@ -193,28 +226,27 @@ def _start(model: ModelRef, seed: int, config: EngineConfig, rank: int | None) -
     # Its whole state, at every failed step.
     logging.getLogger("vllm.logging_utils.dump_input").setLevel(logging.CRITICAL)
     cpu = current_platform.is_cpu()
-    arguments: dict[str, Any] = {} if rank is None else {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
+    arguments: dict[str, Any] = {"enable_prefix_caching": True}
     if cpu:
         # Compiling takes two minutes: more than it saves in a turn. VLLM_CPU_KVCACHE_SPACE, where set, goes before.
         arguments |= {"enforce_eager": True, "block_size": _CPU_BLOCK}
         arguments |= {"kv_cache_memory_bytes": config.cpu_cache_gib << 30}
     try:
         return LLM(
-            model=model.path,
+            model=model,
             seed=seed,
             dtype="auto",
             max_model_len=config.context,
             tensor_parallel_size=config.tensor_parallel,
             gpu_memory_utilization=config.gpu_memory,
             max_num_seqs=config.batch,
-            enable_prefix_caching=True,
             trust_remote_code=False,
             disable_log_stats=True,
             use_tqdm_on_load=False,
-            **arguments,
+            **(arguments | more),
         )
     except (RuntimeError, ValueError, OSError, MemoryError) as error:
-        raise EngineError(f"vLLM did not start: {error}", where=model.path, mend=_advice(error, cpu)) from error
+        raise EngineError(f"vLLM did not start: {error}", where=model, mend=_advice(error, cpu)) from error
 
 
 def _advice(error: Exception, cpu: bool) -> str | None:

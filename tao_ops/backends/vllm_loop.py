@@ -4,7 +4,7 @@ import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tao_ops.errors import EngineError
@@ -26,12 +26,14 @@ class Request:
     Attributes:
         conversation: whose response it is, by its number among the conversations.
         completion: the response, once it is there.
+        first: the likeliest first tokens and their natural log-probabilities, where ``params`` ask for several.
     """
 
     conversation: int
     prompt: list[int]
     params: "SamplingParams"
     completion: Completion | None = None
+    first: list[tuple[str, float]] = field(default_factory=list)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -98,6 +100,8 @@ class Loop:
             if output.finished:
                 request = running.pop(output.request_id)
                 request.completion = self._completion(output)
+                if request.params.logprobs:
+                    request.first = self._first(output)
                 progress.finished(request)
 
     def _drop(self, running: dict[str, Request]) -> None:
@@ -132,6 +136,14 @@ class Loop:
         reason = str(one.finish_reason)
         text = self._text(output.prompt_token_ids[-_CONTEXT:], ids[:-1] if reason == "stop" else ids)
         return Completion(text, ids, told, reason, len(ids))
+
+    def _first(self, output: "RequestOutput") -> list[tuple[str, float]]:
+        logprobs = output.outputs[0].logprobs
+        if not logprobs:
+            return []
+        ids, told = logprobs.token_ids[: logprobs.end_indices[0]], logprobs.logprobs
+        distinct = dict(zip(ids, told, strict=False))  # the sampled token comes first, and once more at its rank
+        return [(self._decode([one]), logprob) for one, logprob in distinct.items()]
 
     def _text(self, before: list[int], ids: list[int]) -> str:
         """The text of a whole response at once: vLLM's own way, token by token, costs a GPU's time."""

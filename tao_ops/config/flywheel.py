@@ -14,6 +14,7 @@ from croniter import croniter
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from tao_ops.config.base import Strict
+from tao_ops.config.scorers import JudgeConfig, RewardModelConfig
 from tao_ops.config.sources import SourceConfig
 from tao_ops.config.stages import (
     EngineConfig,
@@ -98,6 +99,25 @@ class Flywheel(Strict):
         return self
 
     @model_validator(mode="after")
+    def _judges_apart(self) -> Self:
+        """The gate does not trust the reward: what judges a benchmark has had no say in what was trained on."""
+        scorers = [one for task in self.tasks.values() for one in task.scorers]
+        rewarding = {one.asked for one in scorers if isinstance(one, JudgeConfig)}
+        rewarding |= {one.model for one in scorers if isinstance(one, RewardModelConfig)}
+        for name, task in self.tasks.items():
+            for i, benchmark in enumerate(task.benchmarks):
+                if benchmark.judge is None:
+                    continue
+                asked = benchmark.judge.asked
+                if asked in rewarding:
+                    raise ValueError(
+                        f"tasks.{name}.benchmarks.{i}.judge is {asked!r}, which the update's reward asks too"
+                    )
+                if asked == "champion":
+                    raise ValueError(f"tasks.{name}.benchmarks.{i}.judge is the champion, which is judged itself")
+        return self
+
+    @model_validator(mode="after")
     def _known_tasks(self) -> Self:
         for i, source in enumerate(self.sources):
             for rule in source.tasks:
@@ -137,6 +157,16 @@ def named_files(task: TaskConfig) -> dict[str, str]:
         if strategy.file is not None:
             named[f"strategies.{i}.file"] = strategy.file
         named |= {f"strategies.{i}.templates.{step}": file for step, file in strategy.template_files.items()}
+    for i, scorer in enumerate(task.scorers):
+        for key in ("file", "rubric", "template_file"):
+            if (file := getattr(scorer, key, None)) is not None:
+                named[f"scorers.{i}.{key}"] = file
+    for i, benchmark in enumerate(task.benchmarks):
+        if benchmark.judge is not None:
+            named[f"benchmarks.{i}.judge.rubric"] = benchmark.judge.rubric
+            named[f"benchmarks.{i}.judge.template"] = benchmark.judge.template_file
+    if task.calibration.anchors is not None:
+        named["calibration.anchors"] = task.calibration.anchors
     return named
 
 

@@ -42,6 +42,7 @@ Column = Literal[
     "user",
     "model_version",
     "response",
+    "feedback",
 ]
 """What a table may hold of a logged query; ``received_at`` and one of ``messages`` and ``text`` it must."""
 

@@ -1,37 +1,13 @@
 """A task of a flywheel: its prompt, how to explore, how to score, how to judge, what to keep private."""
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tao_ops.config.base import Strict
+from tao_ops.config.scorers import CalibrationConfig, JudgeConfig, MonitorConfig, ProbeConfig, ScorerConfig
 from tao_ops.config.strategies import StrategyConfig, StrategyKind
-
-
-class StrictJsonConfig(Strict):
-    """The response is one JSON object with exactly these keys, each a text that is not blank."""
-
-    name: Literal["strict_json"]
-    keys: tuple[str, ...] = Field(min_length=1)
-
-
-class GroundingConfig(Strict):
-    """Each value is a maximal span of the user's message; values are distinct."""
-
-    name: Literal["grounding"]
-    keys: tuple[str, ...] = Field(min_length=1)
-
-
-class ConsensusConfig(Strict):
-    """Agreement among the candidates of a query on the same answer."""
-
-    name: Literal["consensus"]
-    votes: int = Field(default=2, ge=1)
-    """Fewer votes than this for an answer count as none."""
-
-
-ScorerConfig = Annotated[StrictJsonConfig | GroundingConfig | ConsensusConfig, Field(discriminator="name")]
 
 
 class BenchmarkConfig(Strict):
@@ -40,8 +16,25 @@ class BenchmarkConfig(Strict):
     name: str
     path: str
     """A folder with ``items.jsonl``, below ``include/``."""
-    metric: Literal["exact_json"] = "exact_json"
+    metric: Literal["exact_json", "judge"] = "exact_json"
+    judge: JudgeConfig | None = None
+    """Who judges, for ``metric: judge``: another model than any that the update's reward asks."""
     primary: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_judge(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and isinstance(raw.get("judge"), dict):
+            return {**raw, "judge": {"kind": "judge", "name": "judge", **raw["judge"]}}
+        return raw
+
+    @model_validator(mode="after")
+    def _its_own_judge(self) -> Self:
+        if (self.metric == "judge") != (self.judge is not None):
+            raise ValueError("'metric: judge' needs a 'judge', and no other metric takes one")
+        if self.judge is not None and self.judge.mode != "single":
+            raise ValueError("a benchmark's judge sees one answer at a time: 'mode: single'")
+        return self
 
 
 class PersonalKind(StrEnum):
@@ -80,6 +73,9 @@ class TaskConfig(Strict):
     """The Great Expectations suite's file, below ``include/``."""
     strategies: tuple[StrategyConfig, ...] = Field(min_length=1)
     scorers: tuple[ScorerConfig, ...] = Field(min_length=1)
+    calibration: CalibrationConfig = CalibrationConfig()
+    probes: ProbeConfig = ProbeConfig()
+    monitors: MonitorConfig = MonitorConfig()
     benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
     privacy: PrivacyConfig = PrivacyConfig()
     near_duplicates: float = Field(default=0.9, ge=0.5, le=1.0)

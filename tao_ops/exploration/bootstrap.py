@@ -41,7 +41,7 @@ def _best(lake: Lake, flywheel: Flywheel, turn: Turn, task: str, least: float) -
     columns = ["turn", "response_id", "query_id", "answer", "finish_reason"]
     found: dict[str, tuple[float, str]] = {}
     for row in lake.read(RESPONSES, columns=columns, **where).to_pylist():
-        reward = rewards.get((row["turn"], row["response_id"]), 0.0)
+        reward = rewards.get((row["turn"], row["response_id"])) or 0.0
         if row["query_id"] in prompts and reward >= least and row["finish_reason"] == "stop" and row["answer"]:
             found[row["query_id"]] = max(found.get(row["query_id"], (0.0, "")), (reward, row["answer"]))
     ranked = sorted(

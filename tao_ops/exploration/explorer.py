@@ -5,27 +5,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tao_ops import rewards, strategies
-from tao_ops.config import Flywheel, ScorerConfig
+from tao_ops.config import Flywheel
 from tao_ops.exploration.budget import Budget
 from tao_ops.exploration.policy import Policy, Query, settled
 from tao_ops.exploration.sampler import Response, Sample, Wanted, Way
 from tao_ops.exploration.yields import Yield
 from tao_ops.records import Candidate, Message, Progress, Prompt
-from tao_ops.rewards import Scored
+from tao_ops.rewards import Calibrated, Scored, Setting, TaskScorers
 
 
 @dataclass(frozen=True)
 class Explored:
-    """A task, as exploration needs it: how it is asked, and how its responses are scored."""
+    """A task, as exploration needs it: how it is asked, and how its responses are scored, by what asks no model."""
 
     ways: Sequence[Way]
-    scorers: Sequence[ScorerConfig]
+    scorers: TaskScorers
+    calibrator: Calibrated | None = None
 
 
 def explored(
-    flywheel: Flywheel, task: str, *, seed: int, bootstrapped: Mapping[str, Sequence[Sequence[Message]]] | None = None
+    flywheel: Flywheel,
+    task: str,
+    *,
+    seed: int,
+    bootstrapped: Mapping[str, Sequence[Sequence[Message]]] | None = None,
+    calibrator: Calibrated | None = None,
 ) -> Explored:
     """A task of a flywheel with its strategies, but for those that have no example yet.
+
+    Args:
+        calibrator: of an earlier turn; it is used where all scorers that it knows are asked here.
 
     Raises:
         ConfigError: a strategy cannot be built.
@@ -33,7 +42,9 @@ def explored(
     config = flywheel.tasks[task]
     built = strategies.build(flywheel, task, seed=seed, bootstrapped=bootstrapped or {})
     ways = [Way(one, built[one.name], one.longest(config.max_tokens)) for one in config.strategies if one.name in built]
-    return Explored(ways, config.scorers)
+    scorers = rewards.cheap(config.scorers)
+    setting = Setting(flywheel.file(""), config.json_schema)
+    return Explored(ways, TaskScorers(scorers, setting), calibrator if len(scorers) == len(config.scorers) else None)
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ def explore(
         asked = len({one.prompt.query_id for one in wanted})
         say(f"round {found.rounds}: {len(wanted)} samples of {asked} queries")
         for query in _sample(sampled, wanted, queries, budget, found):
-            _score(query, tasks[query.prompt.task].scorers, rule)
+            _score(query, tasks[query.prompt.task], rule)
         found.yields = _yields(queries.values(), rule)
         found.settled = sum(query.settled for query in queries.values())
         say(f"{found.settled} of {len(queries)} queries settled, {found.tokens:,} tokens so far")
@@ -130,11 +141,16 @@ def _sample(
     return [queries[query_id] for query_id in {one.prompt.query_id: None for one in wanted}]
 
 
-def _score(query: Query, scorers: Sequence[ScorerConfig], rule: Rule) -> None:
-    batch = [Candidate(query.prompt.query_id, query.prompt.text, response.answer) for response in query.responses]
-    query.scored = rewards.score(scorers, batch)
-    verified = [one.verified for one in query.scored]
-    query.settled = settled([one.text for one in batch], verified, rule.confidence)
+def _score(query: Query, task: Explored, rule: Rule) -> None:
+    prompt = query.prompt
+    batch = [
+        Candidate(prompt.query_id, prompt.text, response.answer, response.wanted.way.name, prompt.context)
+        for response in query.responses
+    ]
+    query.scored = task.scorers.score(batch, calibrator=task.calibrator)
+    query.settled = settled(
+        [one.answer for one in query.scored], [one.verified for one in query.scored], rule.confidence
+    )
 
 
 def _yields(queries: Iterable[Query], rule: Rule) -> dict[str, dict[str, Yield]]:
@@ -143,6 +159,12 @@ def _yields(queries: Iterable[Query], rule: Rule) -> dict[str, dict[str, Yield]]
         mine = found.setdefault(query.prompt.task, {})
         for response, scored in zip(query.responses, query.scored, strict=True):
             name = response.wanted.way.name
-            one = Yield(1, response.tokens, scored.reward >= rule.min_reward, scored.reward)
+            # One that no scorer could judge has cost its tokens, and says nothing of the strategy.
+            worth = scored.reward
+            one = (
+                Yield(1, response.tokens, worth >= rule.min_reward, worth)
+                if worth is not None
+                else Yield(tokens=response.tokens)
+            )
             mine[name] = mine.get(name, Yield()).plus(one)
     return found

@@ -10,7 +10,6 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Protocol
 
 from tao_ops.config import GenerateConfig
@@ -19,7 +18,7 @@ from tao_ops.exploration.sampler import Response, Wanted, Way
 from tao_ops.exploration.yields import Yield, Yields
 from tao_ops.records import Prompt
 from tao_ops.rewards import Scored
-from tao_ops.rewards.consensus import canonical
+from tao_ops.rewards.consensus import majority
 
 STRENGTH = 4.0
 """How many of a query's own samples weigh as much as what its task says of a strategy."""
@@ -52,22 +51,17 @@ class Query:
 def settled(answers: Sequence[str], verified: Sequence[float], confidence: float) -> bool:
     """Whether the leading one of the answers that no verifier objects to is the majority with this probability.
 
-    With ``a`` votes for the leader and ``b`` for the next, its share of the two is Beta(a + 1, b + 1) distributed
-    after a uniform prior: P(share > 1/2) must be at least ``confidence`` (arXiv 2305.11860, section 3).
+    Args:
+        answers: as they are compared; empty where there is none.
+        verified: what the verifiers say of each.
+        confidence: the least :func:`~tao_ops.rewards.consensus.majority` of the leader against the next.
 
     >>> settled(["x", "x", "x"], [1, 1, 1], 0.9), settled(["x", "x", "y"], [1, 1, 1], 0.9), settled(["x"], [0], 0.9)
     (True, False, False)
     """
-    votes = Counter(canonical(a) for a, v in zip(answers, verified, strict=True) if v >= 1.0 and a)
+    votes = Counter(a for a, v in zip(answers, verified, strict=True) if v >= 1.0 and a)
     (_, first), (_, second) = (*votes.most_common(2), ("", 0), ("", 0))[:2]
-    return first > 0 and _majority(first, second) >= confidence
-
-
-@cache
-def _majority(first: int, second: int) -> float:
-    from scipy.stats import beta
-
-    return float(beta.sf(0.5, first + 1, second + 1))
+    return first > 0 and majority(first, second) >= confidence
 
 
 class Policy(Protocol):
@@ -155,7 +149,8 @@ def _own(query: Query) -> dict[str, tuple[int, float]]:
     for response, scored in zip(query.responses, query.scored, strict=True):
         name = response.wanted.way.name
         samples, reward = found.get(name, (0, 0.0))
-        found[name] = samples + 1, reward + scored.reward
+        if scored.reward is not None:
+            found[name] = samples + 1, reward + scored.reward
     return found
 
 

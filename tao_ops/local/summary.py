@@ -1,10 +1,11 @@
 """What came of a turn, as tables: printed from what ``tao turn show --json`` tells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 _DECISIONS = {"promote": "green", "reject": "red", "undecided": "yellow"}
 
@@ -16,7 +17,7 @@ def print_turn(
     wall_seconds: float | None = None,
     places: Mapping[str, str] | None = None,
 ) -> None:
-    """Print stages, scores, verdict and release of a turn.
+    """Print stages, exploration, rewards, scores, verdict and release of a turn.
 
     Args:
         shown: the interface of ``tao turn show --json``.
@@ -31,6 +32,11 @@ def print_turn(
     if exploration := shown.get("exploration"):
         console.print()
         console.print(exploration_table(exploration))
+    if rewards := shown.get("rewards"):
+        console.print()
+        console.print(rewards_table(rewards))
+        for line in rewards_lines(rewards):
+            console.print(line, soft_wrap=True)
     for row in (shown.get("report") or {}).get("benchmarks", []):
         console.print()
         console.print(benchmark_table(row))
@@ -68,6 +74,81 @@ def exploration_table(tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> T
             rate = _percent(one["pass_rate"])
             table.add_row(f"{task}/{name}", f"{one['samples']:,.0f}", f"{one['tokens']:,.0f}", rate, each)
     return table
+
+
+_FEW = 4
+"""More calibrators than this are not shown one by one."""
+_FIGURES = {"auroc": "AUROC", "brier": "Brier", "ece": "ECE"}
+
+
+def rewards_table(tasks: Mapping[str, Mapping[str, Any]]) -> Table:
+    """How far each task's rewards can be trusted, on the labels that there are, with 95 % intervals.
+
+    Of a task with many calibrators, one a shard, the lowest and highest figures are shown.
+    """
+    columns = (_number(name) for name in ("labels", *(f"{name} [95 %]" for name in _FIGURES.values())))
+    table = Table("rewards", *columns, box=None, pad_edge=False)
+    for task, one in tasks.items():
+        every = one["calibrations"]
+        if len(every) > _FEW:
+            figures = [_span([c[name]["value"] for c in every if c[name]], "{:.2f}") for name in _FIGURES]
+            table.add_row(f"{task}, {one['shards']} shards", _span([c["n"] for c in every], "{:,}"), *figures)
+            continue
+        for c in every:
+            figures = [_estimate(c[name]) for name in _FIGURES]
+            table.add_row(f"{task}{_among(c['shards'], one['shards'])}", f"{c['n']:,}", *figures)
+    return table
+
+
+def rewards_lines(tasks: Mapping[str, Mapping[str, Any]]) -> list[Text]:
+    """What the rewards are made by, whom not to trust, and what scorers could not decide; a line each."""
+    lines: list[Text] = []
+    for task, one in tasks.items():
+        every, of = one["calibrations"], one["shards"]
+        if len(every) > _FEW:
+            lines.append(Text(f"{task}: {len(every)} calibrations, see: tao turn show --json"))
+        else:
+            lines += [Text(f"{task}{_among(c['shards'], of)}: {_made_by(c)}") for c in every]
+        for scorer in {**one["fell_for"], **one["barred"]}:
+            kinds, shards = ", ".join(one["fell_for"].get(scorer, [])), one["barred"].get(scorer)
+            barred = f"; barred from these rewards{_among(shards, of)}" if shards else ""
+            lines.append(Text(f"{task}/{scorer} fell for probes: {kinds}{barred}", "yellow"))
+        for found in one["monitors"]:
+            told = f"{task}{_among(found['shards'], of)}: {found['level']}: {found['sentence']}"
+            lines.append(Text(told, "red" if found["level"] == "fail" else "yellow"))
+        for scorer, reasons in one["undecided"].items():
+            lines.append(Text(f"{task}/{scorer} could not decide {_counted(reasons)}"))
+    return lines
+
+
+def _made_by(calibration: Mapping[str, Any]) -> str:
+    what = "calibrator" if calibration["calibrated"] else "combined by rule"
+    return f"{what} {calibration['version']}, {calibration['reason']}"
+
+
+def _among(shards: Sequence[int], of: int) -> str:
+    """Which shards, where it is not all of them."""
+    if len(shards) == of:
+        return ""
+    more = f" and {len(shards) - _FEW} more" if len(shards) > _FEW else ""
+    return f" (shard{'s' * (len(shards) > 1)} {', '.join(map(str, shards[:_FEW]))}{more})"
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    """``12: no reference``; of several reasons, how often each."""
+    each = reasons if len(reasons) == 1 else [f"{reason} {count:,}" for reason, count in reasons.items()]
+    return f"{sum(reasons.values()):,}: {', '.join(each)}"
+
+
+def _estimate(told: Mapping[str, float] | None) -> str:
+    return "–" if told is None else f"{told['value']:.2f} [{told['low']:.2f}, {told['high']:.2f}]"
+
+
+def _span(values: Sequence[float], form: str) -> str:
+    if not values:
+        return "–"
+    low, high = form.format(min(values)), form.format(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 _ARMS = {

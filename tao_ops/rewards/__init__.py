@@ -1,16 +1,19 @@
-"""Rewards that need no labels: one file per scorer, each a pure function over a batch."""
+"""Rewards that need no labels: one file per scorer, each a pure function over a batch; all become one number."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from tao_ops.config import ConsensusConfig, GroundingConfig, ScorerConfig, StrictJsonConfig
+from tao_ops.config import ConsensusConfig, ScorerConfig
 from tao_ops.records import Candidate
-from tao_ops.rewards import consensus, grounding, strict_json
-from tao_ops.rewards.combine import combine, verified
+from tao_ops.rewards import combine, consensus, flags
+from tao_ops.rewards.base import Models, Score, Scorer
+from tao_ops.rewards.combine import Calibrated, is_verifier
+from tao_ops.rewards.scorers import Setting, answers, build
 
-Score = Callable[[Sequence[Candidate]], list[float]]
-"""One number in [0, 1] per candidate, in the batch's order; a query's candidates are in one batch."""
+__all__ = ["Calibrated", "Models", "Score", "Scored", "Scorer", "Setting", "TaskScorers", "cheap"]
+
+EMPTY = "empty"
+"""The flag of a response without an answer; its reward is 0."""
 
 
 @dataclass(frozen=True)
@@ -18,37 +21,105 @@ class Scored:
     """What a candidate is worth.
 
     Attributes:
-        scores: each scorer's, in [0, 1].
+        scores: in [0, 1], of each scorer that decided.
+        undecided: why not, of each that did not.
+        flags: the marks that it carries.
+        answer: what it says, as answers are compared; empty where it says nothing.
         verified: what the verifiers alone say, in [0, 1]; it does not change with the query's other candidates.
-        reward: all of it as one number in [0, 1].
+        vetoed: whether it is worth nothing, whatever its scores.
+        reward: all of it as one number in [0, 1]; None where no scorer decided.
     """
 
     scores: Mapping[str, float]
+    undecided: Mapping[str, str]
+    flags: tuple[str, ...]
+    answer: str
     verified: float
-    reward: float
+    vetoed: bool
+    reward: float | None
 
 
-def score(configs: Sequence[ScorerConfig], batch: Sequence[Candidate]) -> list[Scored]:
-    """All scorers of a task over a batch, in its order; a query's candidates are in one batch.
+class TaskScorers:
+    """The scorers of a task, ready to use.
 
-    An empty answer is worth nothing, whatever the scorers say of it.
+    Raises:
+        ConfigError: one of them cannot be built.
     """
-    columns = {name: scorer(batch) for name, scorer in build(configs).items()}
-    rows = [{name: values[i] for name, values in columns.items()} for i in range(len(batch))]
-    worth = [float(bool(candidate.text)) for candidate in batch]
-    return [Scored(row, w * verified(row), w * combine(row)) for w, row in zip(worth, rows, strict=True)]
+
+    def __init__(self, configs: Sequence[ScorerConfig], setting: Setting) -> None:
+        self.configs, self.setting = tuple(configs), setting
+        self._scorers = {c.name: scorer for c in configs if (scorer := build(c, setting)) is not None}
+        self._consensus = next((c for c in configs if isinstance(c, ConsensusConfig)), None)
+        self._answers = answers(self._consensus, setting)
+
+    def score(
+        self, batch: Sequence[Candidate], *, calibrator: Calibrated | None = None, barred: Collection[str] = ()
+    ) -> list[Scored]:
+        """All scorers over a batch, in its order; a query's candidates are in one batch.
+
+        Verifiers come first: a vote counts as far as they believe it. Consensus comes last, since it is checked against
+        the others.
+        """
+        columns = {name: scorer(batch) for name, scorer in self._scorers.items()}
+        marks = flags.mark(self.configs, batch)
+        said = self._answers(batch)
+        rows = [{name: column[i] for name, column in columns.items()} for i in range(len(batch))]
+        out = [self._out(*each) for each in zip(batch, rows, marks, strict=True)]
+        verified = [
+            combine.verified(self.configs, _decided(row)) if candidate.text.strip() else 0.0
+            for candidate, row in zip(batch, rows, strict=True)
+        ]
+        if self._consensus is not None:
+            others = [_mean(row.values()) for row in rows]
+            votes = consensus.score(batch, config=self._consensus, answers=said, trust=verified, others=others)
+            rows = [{**row, self._consensus.name: vote} for row, vote in zip(rows, votes, strict=True)]
+        scored = [
+            Scored(
+                scores={name: one.value for name, one in row.items() if one.value is not None},
+                undecided={name: one.reason for name, one in row.items() if one.value is None},
+                flags=mark if candidate.text.strip() else (EMPTY, *mark),
+                answer=consensus.key_of(answer),
+                verified=trusted,
+                vetoed=vetoed,
+                reward=None,
+            )
+            for candidate, row, mark, answer, trusted, vetoed in zip(
+                batch, rows, marks, said, verified, out, strict=True
+            )
+        ]
+        return self.rewarded(scored, calibrator=calibrator, barred=barred)
+
+    def rewarded(
+        self, scored: Sequence[Scored], *, calibrator: Calibrated | None = None, barred: Collection[str] = ()
+    ) -> list[Scored]:
+        """The same scores with their reward by ``calibrator``, without those of scorers that are ``barred``."""
+        return [
+            replace(
+                one,
+                reward=0.0
+                if one.vetoed
+                else combine.combine(self.configs, one.scores, calibrator=calibrator, barred=barred),
+            )
+            for one in scored
+        ]
+
+    def _out(self, candidate: Candidate, row: Mapping[str, Score], marks: Collection[str]) -> bool:
+        return not candidate.text.strip() or combine.vetoed(self.configs, _decided(row), marks)
 
 
-def build(configs: Sequence[ScorerConfig]) -> dict[str, Score]:
-    """The scorers of a task by name."""
-    return {config.name: _scorer(config) for config in configs}
+def cheap(configs: Sequence[ScorerConfig]) -> tuple[ScorerConfig, ...]:
+    """The scorers that ask no model: exploration scores each round by them."""
+    return tuple(
+        config
+        for config in configs
+        if is_verifier(config) or (isinstance(config, ConsensusConfig) and config.embedding is None)
+    )
 
 
-def _scorer(config: ScorerConfig) -> Score:
-    match config:
-        case StrictJsonConfig():
-            return partial(strict_json.score, keys=config.keys)
-        case GroundingConfig():
-            return partial(grounding.score, keys=config.keys)
-        case ConsensusConfig():
-            return partial(consensus.score, votes=config.votes)
+def _decided(row: Mapping[str, Score]) -> dict[str, float]:
+    return {name: one.value for name, one in row.items() if one.value is not None}
+
+
+def _mean(scores: Collection[Score]) -> float | None:
+    values = [one.value for one in scores if one.value is not None]
+    return sum(values) / len(values) if values else None

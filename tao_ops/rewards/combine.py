@@ -1,30 +1,94 @@
-"""Several scores become one reward in [0, 1]."""
+"""Several scores become one reward in [0, 1]: the probability that the response is right, where one can be fitted."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
-VERSION = "product-1"
-"""Names the rule in ``rewards.calibrator_version``."""
+from tao_ops.config import ConsensusConfig, JudgeConfig, OwnScorerConfig, RewardModelConfig, ScorerConfig
+from tao_ops.config.scorers import Flag, Verifier
 
-CONSENSUS = "consensus"
+VERSION = "product-2"
+"""Names the rule without a calibrator in ``rewards.calibrator_version``."""
 
-
-def combine(scores: Mapping[str, float]) -> float:
-    """Verifiers veto, consensus ranks: the product of all scores, consensus counted as ``(1 + s) / 2``.
-
-    >>> combine({"strict_json": 1.0, "grounding": 1.0, "consensus": 0.5}), combine({"strict_json": 0.0})
-    (0.75, 0.0)
-    """
-    return verified(scores) * (1.0 + scores[CONSENSUS]) / 2.0 if CONSENSUS in scores else verified(scores)
+UNKNOWN = 0.5
+"""What counts for a soft scorer that could not decide, beside those that did."""
 
 
-def verified(scores: Mapping[str, float]) -> float:
-    """What the verifiers alone say: the product of their scores, 1 where there are none.
+class Calibrated(Protocol):
+    """Gives the probability of being right."""
 
-    >>> verified({"strict_json": 1.0, "grounding": 0.5, "consensus": 0.1}), verified({"consensus": 0.1})
-    (0.5, 1.0)
-    """
+    @property
+    def version(self) -> str:
+        """Names it."""
+        ...
+
+    def probability(self, scores: Mapping[str, float]) -> float | None:
+        """Of the scores that were decided; None where they say nothing."""
+        ...
+
+
+def is_verifier(config: ScorerConfig) -> bool:
+    """Whether a scorer checks by rule, and asks no model."""
+    return isinstance(config, Verifier) or (isinstance(config, OwnScorerConfig) and config.verifier)
+
+
+def is_soft(config: ScorerConfig) -> bool:
+    """Whether a scorer ranks, and vetoes nothing."""
+    return isinstance(config, (ConsensusConfig, JudgeConfig, RewardModelConfig)) or (
+        isinstance(config, OwnScorerConfig) and not config.verifier
+    )
+
+
+def verified(configs: Sequence[ScorerConfig], scores: Mapping[str, float]) -> float:
+    """What the verifiers alone say: the product of what they decided, 1 where that is nothing."""
     product = 1.0
-    for name, value in scores.items():
-        if name != CONSENSUS:
-            product *= value
+    for config in configs:
+        if is_verifier(config):
+            product *= scores.get(config.name, 1.0)
     return product
+
+
+def vetoed(configs: Sequence[ScorerConfig], scores: Mapping[str, float], flags: Collection[str]) -> bool:
+    """Whether a verifier gave less than its least, or a flag rejects."""
+    for config in configs:
+        if isinstance(config, Flag) and config.rejects and config.name in flags:
+            return True
+        if isinstance(config, Verifier) and scores.get(config.name, 1.0) < config.least:
+            return True
+    return False
+
+
+def _decides(config: ScorerConfig) -> bool:
+    return isinstance(config, Verifier) and config.decides
+
+
+def combine(
+    configs: Sequence[ScorerConfig],
+    scores: Mapping[str, float],
+    *,
+    calibrator: Calibrated | None = None,
+    barred: Collection[str] = (),
+) -> float | None:
+    """The reward of a response that nothing vetoes; None where no scorer decided.
+
+    A verifier that ``decides`` is the truth, where it has a verdict.
+
+    Without a calibrator verifiers multiply and the others rank: the product of the verifiers' scores times
+    ``(1 + s) / 2``, with ``s`` the mean of the soft ones.
+
+    >>> from tao_ops.config import ConsensusConfig, GroundingConfig
+    >>> configs = [GroundingConfig(kind="grounding", name="grounding", keys=("city",)),
+    ...            ConsensusConfig(kind="consensus", name="consensus")]
+    >>> combine(configs, {"grounding": 1.0, "consensus": 0.5}), combine(configs, {}) is None
+    (0.75, True)
+    """
+    used = [config for config in configs if config.name not in barred and not isinstance(config, Flag)]
+    told = {config.name: scores[config.name] for config in used if config.name in scores}
+    if not told:
+        return None
+    decided = [told[config.name] for config in used if _decides(config) and config.name in told]
+    if decided:
+        return min(decided)
+    if calibrator is not None:
+        return calibrator.probability(told)
+    soft = [told.get(config.name, UNKNOWN) for config in used if is_soft(config)]
+    return verified(used, told) * (1.0 + sum(soft) / len(soft)) / 2.0 if soft else verified(used, told)

@@ -6,7 +6,8 @@ the API's reference describes them (also those of vLLM, SGLang, llama.cpp and TG
     {"request_id": "req-…", "received_at": "2026-11-21T08:14:03.120Z", "route": "/v1/chat/completions",
      "tags": ["beta"],
      "request": {"model": …, "user": …, "messages": [{"role", "content"}, …], "metadata": {"task": …}},
-     "response": {"model": …, "choices": [{"message": {"content": …}}]}}
+     "response": {"model": …, "choices": [{"message": {"content": …}}]},
+     "feedback": "up"}
 
 ================= =====================================================================================
 field             key
@@ -21,6 +22,7 @@ field             key
 ``user``          ``request.user``, else ``request.safety_identifier``; may be missing
 ``model_version`` ``response.model``; may be missing
 ``response``      ``response.choices[0].message.content``; may be missing
+``feedback``      ``feedback``: ``up`` or ``down`` (also ``thumbs_up``, ``positive``, 1, true …); may be missing
 ================= =====================================================================================
 """
 
@@ -70,4 +72,5 @@ def _query(record: Any, position: str, non_text: fields.NonText) -> LoggedQuery 
         user=user,
         model_version=text_or_none(response.get("model")) if isinstance(response, dict) else None,
         response=fields.answer(response),
+        feedback=fields.feedback(record.get("feedback")),
     )

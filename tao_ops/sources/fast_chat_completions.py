@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from tao_ops.sources.fields import DOWN, UP
 from tao_ops.sources.json_lines import Block, Parse, ParseBlock, by_line, decoded
 from tao_ops.sources.records import LOGGED, Batch, BrokenLine, LoggedQuery, record_batch
 
@@ -37,6 +38,7 @@ def _options(*calls: tuple[str, pa.DataType]) -> pj.ParseOptions:
         ("tags", pa.list_(_TEXT)),
         ("request", pa.struct(request)),
         ("response", pa.struct([("model", _TEXT), ("choices", choices)])),
+        ("feedback", _TEXT),
     ]
     return pj.ParseOptions(pa.schema(line), newlines_in_values=False, unexpected_field_behavior="ignore")
 
@@ -136,7 +138,8 @@ def _columns(batch: pa.RecordBatch) -> tuple[_Mask, dict[str, pa.Array]] | None:
         times = pc.cast(pc.if_else(timely, batch.column("received_at"), None), LOGGED.field("received_at").type)
     except pa.ArrowInvalid:
         return None
-    if any(_holds_nul(batch.column(name)) for name in ("request_id", "route", "tags", "request", "response")):
+    texts = ("request_id", "route", "tags", "request", "response", "feedback")
+    if any(_holds_nul(batch.column(name)) for name in texts):
         return None
     good = _mask(timely)
     tags = _tags(batch.column("tags"), good)
@@ -160,6 +163,7 @@ def _columns(batch: pa.RecordBatch) -> tuple[_Mask, dict[str, pa.Array]] | None:
         "user": pc.coalesce(of(user), of(identifier)),
         "model_version": of(pc.struct_field(response, ["model"])),
         "response": pc.filter(_first_answer(pc.struct_field(response, ["choices"])), keep),
+        "feedback": _feedback(pc.filter(batch.column("feedback"), keep)),
     }
 
 
@@ -230,6 +234,13 @@ def _first_answer(choices: pa.ListArray) -> pa.Array:
     lengths = pc.fill_null(pc.list_value_length(choices), 0).to_numpy(zero_copy_only=False)
     first = np.where(lengths > 0, np.cumsum(lengths) - lengths, -1)
     return _take(pc.struct_field(choices.flatten(), ["message", "content"]), first)
+
+
+def _feedback(words: pa.Array) -> pa.Array:
+    """``up``, ``down`` or null, as :func:`fields.feedback` reads a word."""
+    lower = pc.utf8_lower(words)
+    up, down = _among(lower, *UP), _among(lower, *DOWN)
+    return pc.if_else(pa.array(up), "up", pc.if_else(pa.array(down), "down", pa.scalar(None, _TEXT)))
 
 
 def _holds_nul(array: pa.Array) -> bool:

@@ -109,6 +109,21 @@ def text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value and is_text(value) else None
 
 
+UP = ("up", "thumbs_up", "positive", "good", "like", "true", "1")
+DOWN = ("down", "thumbs_down", "negative", "bad", "dislike", "false", "0", "-1")
+"""Words for a user's verdict on a response, compared without case."""
+
+
+def feedback(value: Any) -> str | None:
+    """A user's verdict on a response, ``up`` or ``down``; None for what is neither.
+
+    >>> feedback("Thumbs_Up"), feedback(-1), feedback(False), feedback("meh")
+    ('up', 'down', 'down', None)
+    """
+    word = str(value).lower() if isinstance(value, (str, bool, int)) else ""
+    return "up" if word in UP else "down" if word in DOWN else None
+
+
 def is_text(text: str) -> bool:
     """Whether a table and a hash can hold it: no half of a character, no NUL."""
     if "\0" in text:

@@ -23,6 +23,7 @@ LOGGED = pa.schema(
         pa.field("user", pa.string()),
         pa.field("model_version", pa.string()),
         pa.field("response", pa.string()),
+        pa.field("feedback", pa.string()),
     ]
 )
 """The columns of :attr:`Batch.queries`: the fields of :class:`LoggedQuery`."""
@@ -51,6 +52,7 @@ class LoggedQuery:
         user: the caller's name for its user, in clear.
         model_version: the serving model's name for itself; None where no response was logged.
         response: the response's text; None where there was none.
+        feedback: the user's verdict on the response, ``up`` or ``down``; None where there is none.
     """
 
     position: str
@@ -65,6 +67,7 @@ class LoggedQuery:
     user: str | None = None
     model_version: str | None = None
     response: str | None = None
+    feedback: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ field             what its column may hold
 ``user``          text, or a whole number
 ``model_version`` text
 ``response``      text, or a response's body as JSON text
+``feedback``      text, a truth value or a whole number: ``up``, true, 1; ``down``, false, 0, -1
 ================= =====================================================================================
 
 Where both are named, ``text`` stands in where ``messages`` is null.
@@ -73,7 +74,8 @@ def _check(file: str, schema: pa.Schema, field: str, column: str) -> None:
     if field == "received_at":
         return  # columnar says what a time may be
     good = is_text(kind) or pa.types.is_null(kind)
-    good |= field in _IDS and pa.types.is_integer(kind)
+    good |= field in (*_IDS, "feedback") and pa.types.is_integer(kind)
+    good |= field == "feedback" and pa.types.is_boolean(kind)
     if _is_list(kind):
         good |= field == "tags" and is_text(kind.value_type)
         good |= field == "messages" and _is_message(kind.value_type)
@@ -117,6 +119,7 @@ def _query(row: Row, source: SourceConfig) -> LoggedQuery | BrokenLine:
         user=user,
         model_version=text_or_none(found.get("model_version")),
         response=response_text(found.get("response")),
+        feedback=fields.feedback(found.get("feedback")),
     )
 
 

@@ -17,6 +17,9 @@ from tao_ops.errors import ConfigError
 from tao_ops.files import read_json, write_json
 from tao_ops.models import model_facts, model_ref
 from tao_ops.records import Message, ModelRef, Prompt, Sampling, StageReport
+from tao_ops.rewards import Models
+from tao_ops.scoring import verdicts
+from tao_ops.scoring.models import scoring_models
 from tao_ops.stages import Run
 from tao_ops.tables import EVALUATIONS
 
@@ -35,6 +38,8 @@ class _Exam:
     task: str
     benchmark: BenchmarkConfig
     items: ItemSet
+    version: str
+    """Of the items, and of the judge where one scores them."""
     prompt_digest: str
     conversations: Sequence[Sequence[Message]]
     max_tokens: int
@@ -47,7 +52,7 @@ class _Exam:
             "decoding_digest": decoding_digest(self.max_tokens),
             "engine": engine,
             "benchmark": self.benchmark.name,
-            "benchmark_version": self.items.version,
+            "benchmark_version": self.version,
         }
 
 
@@ -109,9 +114,12 @@ def _exams(run: Run, task_name: str, champion: ModelRef, candidate: ModelRef) ->
     exams = []
     for benchmark in task.benchmarks:
         items = load_item_set(run.flywheel.file(benchmark.path), benchmark.name)
+        version = items.version
+        if benchmark.judge is not None:
+            version = f"{version}-{verdicts.version(benchmark.judge, run.flywheel.file(''))}"
         asked = [prompts.production(prompt, item.messages) for item in items.items]
         for arm, model in ((CHAMPION, champion), (CANDIDATE, candidate)):
-            exams.append(_Exam(arm, model, task_name, benchmark, items, plain, asked, task.max_tokens))
+            exams.append(_Exam(arm, model, task_name, benchmark, items, version, plain, asked, task.max_tokens))
         control = run.flywheel.evaluate.control
         if control is not None:
             # A seed of the flywheel alone: the control's prompt is the same in every turn, so its scores are reused.
@@ -119,7 +127,9 @@ def _exams(run: Run, task_name: str, champion: ModelRef, candidate: ModelRef) ->
             digest = prompts.digest(f"{built[control].version} {run.flywheel.seed}")
             asked_so = [Prompt(item.item_id, task_name, tuple(item.messages)) for item in items.items]
             messages = [built[control].conversation(prompt, 0, ()) for prompt in asked_so]
-            exams.append(_Exam(CONTROL, champion, task_name, benchmark, items, digest, messages, task.max_tokens))
+            exams.append(
+                _Exam(CONTROL, champion, task_name, benchmark, items, version, digest, messages, task.max_tokens)
+            )
     return exams
 
 
@@ -136,6 +146,7 @@ def _stored(run: Run, exam: _Exam, engine: str) -> list[dict[str, Any]]:
 def _answer(run: Run, exams: Sequence[_Exam]) -> list[dict[str, Any]]:
     """Ask all exams with one engine, its weights swapped where the model changes."""
     engine: Engine | None = None
+    models = scoring_models(run.flywheel, run.database_url, run.settings, run.say)
     loaded = ""
     rows = []
     for exam in sorted(exams, key=lambda exam: exam.arm == CANDIDATE):
@@ -146,7 +157,6 @@ def _answer(run: Run, exams: Sequence[_Exam]) -> list[dict[str, Any]]:
         loaded = exam.model.model_version
         run.say(f"{exam.arm} on {exam.benchmark.name}: {len(exam.items.items)} items")
         answers = engine.generate(exam.conversations, Sampling(max_tokens=exam.max_tokens))
-        metric = METRICS[exam.benchmark.metric]
         for item, completions in zip(exam.items.items, answers, strict=True):
             if not completions:
                 raise ConfigError(
@@ -154,17 +164,26 @@ def _answer(run: Run, exams: Sequence[_Exam]) -> list[dict[str, Any]]:
                     where=item.item_id,
                     mend="raise engine.context, or take the item out",
                 )
-            output = completions[0].text
+        outputs = [completions[0].text for completions in answers]
+        for item, output, score in zip(exam.items.items, outputs, _scores(exam, outputs, models, run), strict=True):
             rows.append(
                 {
                     **exam.identity(engine.name),
                     "arm": exam.arm,
                     "item_id": item.item_id,
-                    "score": metric(output, item.reference),
+                    "score": score,
                     "output": output,
                 }
             )
     return rows
+
+
+def _scores(exam: _Exam, outputs: Sequence[str], models: Models, run: Run) -> list[float]:
+    """By the benchmark's metric, or by the gate's own judge."""
+    if exam.benchmark.judge is not None:
+        return verdicts.scores(exam.benchmark.judge, exam.items, outputs, models, run.flywheel.file(""))
+    metric = METRICS[exam.benchmark.metric]
+    return [metric(output, item.reference) for output, item in zip(outputs, exam.items.items, strict=True)]
 
 
 def _compare(rows: Sequence[dict[str, Any]], run: Run, task: str, benchmark: BenchmarkConfig) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tao_ops.exploration.bootstrap import bootstrapped
 from tao_ops.exploration.checks import check_exploration
 from tao_ops.models import adapter_digest
 from tao_ops.records import ModelRef, Prompt, StageReport
+from tao_ops.scoring.calibrating import newest
 from tao_ops.shards import shards
 from tao_ops.stages import Run
 from tao_ops.tables import PROMPTS, RESPONSES, TURNS
@@ -110,7 +111,8 @@ def _explored(run: Run, task: str) -> Explored:
     # The order of examples is the same in all shards of a turn, so that shards don't change what is sampled.
     order = run.turn.seed(run.flywheel.seed, "strategies")
     examples = bootstrapped(run.lake, run.flywheel, run.turn, task)
-    found = exploration.explored(run.flywheel, task, seed=order, bootstrapped=examples)
+    calibrator = newest(run.lake, run.turn, task)
+    found = exploration.explored(run.flywheel, task, seed=order, bootstrapped=examples, calibrator=calibrator)
     there = {way.name for way in found.ways}
     for one in run.flywheel.tasks[task].strategies:
         if one.name not in there:
@@ -121,7 +123,7 @@ def _explored(run: Run, task: str) -> Explored:
 def _identity(config: Mapping[str, Any], task: Explored) -> list[Any]:
     kept = {key: config[key] for key in ("scorers", "max_tokens")}
     ways = [[way.strategy.version, way.max_tokens, way.config.model_dump(mode="json")] for way in task.ways]
-    return [kept, ways]
+    return [kept, ways, None if task.calibrator is None else task.calibrator.version]
 
 
 def _prior(run: Run) -> Mapping[str, Mapping[str, Yield]]:

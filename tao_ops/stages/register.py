@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tao_ops import reward_report
 from tao_ops.benchmarks.decide import Decision, decide
 from tao_ops.errors import MissingInput, ModelError
 from tao_ops.evaluations import facts_of, read_report, stored_report
@@ -15,6 +16,8 @@ from tao_ops.stages import Run
 
 def run(run: Run) -> StageReport:
     """Give the candidate its version, whatever the verdict, and make it the champion on promote.
+
+    MLflow gets the run's pictures and the figures of its rewards with it.
 
     Where the champion has moved since the report, the gate's rule decides again over stored evaluations of the new
     one. A retry after a kill finds what it did before: the same version, and no second promotion.
@@ -49,6 +52,8 @@ def run(run: Run) -> StageReport:
                 report,
                 verdict,
                 str(Path(candidate["path"]) / "manifest.json"),
+                rewards=reward_report.figures(run.lake, run.turn, run.run_id),
+                pictures=[str(path) for path in sorted(folder.glob("*.png"))],
             )
         )
         run.say(f"version {version} of {flywheel}: {verdict['decision']}")

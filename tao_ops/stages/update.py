@@ -98,7 +98,8 @@ def _scored(run: Run, turns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[
     for response in responses:
         prompt = train.get(response["query_id"])
         reward = rewards.get((response["turn"], response["response_id"]))
-        if prompt is None or reward is None or prompt["turn"] != response["turn"]:
+        # Without a value where no scorer could judge the response: nothing is learnt from it.
+        if prompt is None or reward is None or reward["reward"] is None or prompt["turn"] != response["turn"]:
             continue
         if prompt["task"] in run.flywheel.tasks and prompt["query_id"] not in kept_away:
             scored.append({**response, "reward": reward["reward"], "prompt": prompt})

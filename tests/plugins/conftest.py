@@ -1,4 +1,4 @@
-"""A stand-in for the stages' processes."""
+"""A stand-in for the stages' processes, and a browser of the pages of runs."""
 
 import json
 import logging
@@ -86,3 +86,55 @@ def context() -> Callable[..., dict[str, Any]]:
         return {"dag_run": SimpleNamespace(**{**run, **changes}), "params": params, "ti": ti}
 
     return make
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of one run's artifacts, in a lake of the test's own."""
+    folder = tmp_path.joinpath("lake", "artifacts", "tickets", "2026-11-21T00-00Z", "manual__1")
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TAO_LAKE", str(tmp_path / "lake"))
+    return folder
+
+
+@pytest.fixture
+def browser(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of the pages, mounted as Airflow's server mounts them; nobody is signed in."""
+    from airflow.api_fastapi.app import create_auth_manager
+    from airflow.models.dag import DagModel
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+    from tao_airflow import pages
+    from tao_airflow.run_files import PREFIX
+
+    create_auth_manager()
+    monkeypatch.setattr(DagModel, "get_team_name", lambda dag_id: None)  # it would ask Airflow's database
+    server = FastAPI()
+    server.mount(PREFIX, pages.app)
+    with TestClient(server, base_url=f"http://airflow{PREFIX}") as client:
+        yield client
+
+
+@pytest.fixture
+def sign_in(browser: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Gives the browser the cookie of a user; returns what Airflow is asked of their rights."""
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    def give(*, may_read: bool = True) -> list[Any]:
+        asked: list[Any] = []
+
+        async def user(self: Any, token: str) -> SimpleAuthManagerUser:
+            assert token == "of viv"
+            return SimpleAuthManagerUser(username="viv", role="viewer")
+
+        def rights(self: Any, **question: Any) -> bool:
+            asked.append((question["method"], question["details"].id, question["user"].username))
+            return may_read
+
+        monkeypatch.setattr(SimpleAuthManager, "get_user_from_token", user)
+        monkeypatch.setattr(SimpleAuthManager, "is_authorized_dag", rights)
+        browser.cookies.set("_token", "of viv")
+        return asked
+
+    return give

@@ -128,7 +128,7 @@ def _flywheel(name: str) -> Flywheel:
         "prompt": "p.txt",
         "expectations": "e.json",
         "strategies": [{"name": "plain", "samples": 1}],
-        "scorers": [{"name": "strict_json", "keys": ["city"]}],
+        "scorers": [{"name": "json_schema", "keys": ["city"]}],
         "benchmarks": [{"name": "tickets", "path": "b", "primary": True}],
     }
     rest = {"sources": [{"path": "x"}], "evaluate": {"control": None}}
@@ -330,7 +330,7 @@ def _write_include(include: Path, model: Path) -> None:
             {"name": "plain", "samples": 1},
             {"name": "demonstrations", "samples": 4, "file": "examples.jsonl"},
         ],
-        "scorers": [{"name": "strict_json", "keys": keys}, {"name": "grounding", "keys": keys}, {"name": "consensus"}],
+        "scorers": [{"name": "json_schema", "keys": keys}, {"name": "grounding", "keys": keys}, {"name": "consensus"}],
         "benchmarks": [{"name": "exam", "path": "exam", "primary": True}],
     }
     flywheel = {

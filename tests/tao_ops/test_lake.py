@@ -58,11 +58,11 @@ def test_a_write_replaces_its_own_turn_and_no_other(lake: Lake) -> None:
 
 
 def test_a_shard_and_a_stage_are_partitions_too(lake: Lake) -> None:
-    row = {"response_id": "q:plain:0", "query_id": "q", "scores": [("strict_json", 1.0)], "reward": 1.0, "flags": []}
+    row = {"response_id": "q:plain:0", "query_id": "q", "scores": [("json_schema", 1.0)], "reward": 1.0, "flags": []}
     for shard in (0, 1, 0):
         lake.write(REWARDS, [row], turn=_turn(), run_id="r", shard=shard)
     assert sorted(lake.read(REWARDS).column("shard").to_pylist()) == [0, 1]
-    assert dict(lake.read(REWARDS, shard=1).to_pylist()[0]["scores"]) == {"strict_json": 1.0}
+    assert dict(lake.read(REWARDS, shard=1).to_pylist()[0]["scores"]) == {"json_schema": 1.0}
     with pytest.raises(ValueError, match="shard"):
         lake.write(REWARDS, [row], turn=_turn(), run_id="r")
 

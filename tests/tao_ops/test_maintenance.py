@@ -28,7 +28,7 @@ def _flywheel(name: str = "tickets", **keys: Any) -> Flywheel:
         "prompt": "p.txt",
         "expectations": "e.json",
         "strategies": [{"name": "plain", "samples": 1}],
-        "scorers": [{"name": "strict_json", "keys": ["city"]}],
+        "scorers": [{"name": "json_schema", "keys": ["city"]}],
         "benchmarks": [{"name": "exam", "path": "b", "primary": True}],
     }
     rest = {"sources": [{"path": "x"}], "evaluate": {"control": None}}

@@ -149,7 +149,7 @@ class Home:
             # Without names, whatever model of them is installed: the same figures everywhere.
             "privacy": {"names": False, "regions": ["US", "GB"]},
             "strategies": [{"name": "plain", "samples": 4}],
-            "scorers": [{"name": "strict_json", "keys": [self.data.key]}],
+            "scorers": [{"name": "json_schema", "keys": [self.data.key]}],
             "benchmarks": [{"name": "exam", "path": "exam", "primary": True}],
         }
         rest = {"validate": {"holdout": 0.1}, "evaluate": {"control": None}}

@@ -127,6 +127,17 @@ def good(handler: Handler, body: dict[str, Any], *, most: int = 1000) -> None:
     handler.json(answer([choice(f"{asked} {i}", i, logprobs=logprobs) for i in range(count)], tokens=3 * count))
 
 
+def likeliest(tokens: Mapping[str, float] | None, ending: str = "length", **more: Any) -> Action:
+    """One token, with the log-probabilities of these, as many as asked for; None: a server that tells none."""
+
+    def action(handler: Handler, body: dict[str, Any]) -> None:
+        told = [{"token": token, "logprob": logprob} for token, logprob in (tokens or {}).items()]
+        first = {**(told[0] if told else {}), "top_logprobs": told[: body.get("top_logprobs", 0)]}
+        handler.json(answer([choice("x", ending=ending, logprobs=tokens and {"content": [first]}, **more)], tokens=1))
+
+    return action
+
+
 def at_most(most: int) -> Action:
     """Fewer responses than asked for."""
     return lambda handler, body: good(handler, body, most=most)

@@ -2,6 +2,7 @@
 own, started once; each test looks at a part of what was seen there."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tao_ops.backends import vllm_engine
+from tao_ops.backends.next_word import word_logprobs
 from tao_ops.backends.vllm_loop import is_out_of_memory
 from tao_ops.config.stages import EngineConfig
 from tao_ops.errors import EngineError, ModelError
@@ -27,6 +29,7 @@ SCHEMA = {
     "properties": {"city": {"enum": ["Oslo", "Rome"]}, "count": {"type": "integer", "minimum": 7, "maximum": 9}},
     "required": ["city", "count"],
 }
+WORDS = ("Yes", "No")
 GRAMMAR = 'root ::= "yes " [0-9] | "no"'
 
 
@@ -91,6 +94,22 @@ def test_a_structure_is_kept(seen: dict[str, Any]) -> None:
         told = json.loads(one["text"])
         assert set(told) == {"city", "count"} and told["city"] in ("Oslo", "Rome") and told["count"] in (7, 8, 9)
     assert all(one["text"] == "no" or one["text"][:4] == "yes " for [one] in seen["grammar"])
+
+
+def test_how_likely_an_answer_begins_with_a_word_is_what_the_model_says(seen: dict[str, Any]) -> None:
+    *short, long = seen["next_word"]
+    assert long == "too long for the judge"
+    for found, expected in zip(short, seen["next_word_expected"], strict=True):
+        assert found == pytest.approx(expected, abs=0.15)
+        assert {"Yes", "No"} <= set(found) and sum(map(math.exp, found.values())) <= 1.0 + 1e-6
+
+
+def test_asking_for_a_word_changes_no_response(seen: dict[str, Any]) -> None:
+    assert seen["after_next_word"] == seen["greedy"]
+
+
+def test_a_template_that_refuses_a_conversation_is_told(seen: dict[str, Any]) -> None:
+    assert seen["refused"].startswith("the chat template refuses a conversation: no system, please [")
 
 
 @pytest.mark.parametrize("where", ["step", "model"])
@@ -218,6 +237,7 @@ class _Observed:
         engine = self.engine()
         self.keep("seeded_again", engine.generate(self.asked, hot))
         self.answers(engine)
+        self.words(engine)
         self.shortages(engine)
         self.weights(engine)
         self.seen["large_cache"] = self.error(lambda: self.engine(config=EngineConfig(context=512, cpu_cache_gib=9999)))
@@ -231,7 +251,7 @@ class _Observed:
     def error(self, what: Callable[[], object]) -> str:
         try:
             what()
-        except EngineError as error:
+        except (EngineError, ModelError) as error:
             return str(error)
         return "no error"
 
@@ -257,6 +277,28 @@ class _Observed:
         self.seen["prompt_logprobs"] = [
             _logprobs(engine, before, one["token_ids"]) for before, [one] in zip(ids, self.seen["greedy"], strict=True)
         ]
+
+    def words(self, engine: vllm_engine.VllmEngine) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        asked = [f"Is {city} in France? Answer Yes or No." for city in ("Paris", "Oslo", "Lyon")]
+        questions = [[Message(role="user", content=text)] for text in [*asked, "a word " * 600]]
+        self.seen["next_word"] = engine.next_word(questions, WORDS)
+        self.keep("after_next_word", engine.generate(self.asked, GREEDY))
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(self.model), engine._llm.get_tokenizer()
+        strict = AutoTokenizer.from_pretrained(self.model)
+        strict.chat_template = "{{ raise_exception('no system, please') }}"
+        engine._llm.get_tokenizer = lambda: strict
+        self.seen["refused"] = self.error(lambda: engine.next_word([[Message(role="user", content="new")]], WORDS))
+        del engine._llm.get_tokenizer
+        self.seen["next_word_expected"] = []
+        for question in questions[:-1]:
+            ids = tokenizer.apply_chat_template([question], add_generation_prompt=True, return_dict=False)
+            with torch.no_grad():
+                told = model(torch.tensor(ids)).logits[0, -1].float().log_softmax(-1).topk(20)
+            tokens = [(tokenizer.decode([one]), float(p)) for p, one in zip(*told, strict=True)]
+            self.seen["next_word_expected"].append(word_logprobs(tokens, WORDS))
 
     def shortages(self, engine: vllm_engine.VllmEngine) -> None:
         import torch

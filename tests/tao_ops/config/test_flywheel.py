@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tao_ops.config import expand, flywheel_names, load_flywheel
+from tao_ops.config import Flywheel, expand, flywheel_names, load_flywheel
 from tao_ops.errors import ConfigError
 from tao_ops.settings import PROJECT, Settings
 
@@ -19,7 +19,7 @@ GOOD: dict[str, Any] = {
             "prompt": "p.txt",
             "expectations": "e.json",
             "strategies": [{"name": "demonstrations", "samples": 4, "file": "d.jsonl"}],
-            "scorers": [{"name": "strict_json", "keys": ["city"]}],
+            "scorers": [{"name": "json_schema", "keys": ["city"]}],
             "benchmarks": [{"name": "orders", "path": "b", "primary": True}],
         }
     },
@@ -113,7 +113,8 @@ def test_a_missing_key_is_named_by_its_path(write: Write, key: str) -> None:
         ("generate.shards", 0, "greater than or equal to 1"),
         ("seed", "one", "valid integer"),
         ("tasks.orders.strategies.0.name", "beam", "unknown strategy 'beam': name one of plain, demonstrations"),
-        ("tasks.orders.scorers.0.name", "luck", "'strict_json', 'grounding', 'consensus'"),
+        ("tasks.orders.scorers.0.name", "luck", "'json_schema', 'grounding'"),
+        ("tasks.orders.scorers.0.name", "strict_json", "'strict_json' is 'json_schema' now, with the same 'keys'"),
         ("tasks.orders.strategies.0.file", DELETE, "'demonstrations' needs a 'file'"),
         ("tasks.orders.strategies", [], "at least 1 item"),
         ("tasks", {}, "at least 1 item"),
@@ -205,3 +206,38 @@ def test_variables_are_replaced_or_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert expand("${TAO_HOME}") == str(PROJECT / ".tao")
     with pytest.raises(ConfigError, match=r"\$\{NO_SHOP\} is not set .* export NO_SHOP"):
         expand("x/${NO_SHOP}")
+
+
+JUDGED = {"name": "orders", "path": "b", "primary": True, "metric": "judge", "judge": {"model": "m", "rubric": "p.txt"}}
+
+
+@pytest.mark.parametrize(
+    ("scorer", "said"),
+    [
+        (
+            {"kind": "judge", "name": "tone", "model": "m", "rubric": "e.json"},
+            "'m', which the update's reward asks too",
+        ),
+        ({"kind": "reward_model", "name": "rm", "model": "m"}, "'m', which the update's reward asks too"),
+    ],
+)
+def test_the_gates_judge_is_another_one_than_the_rewards(write: Write, scorer: dict[str, Any], said: str) -> None:
+    raw = yaml.safe_load((write("tasks.orders.benchmarks", [JUDGED]).include / "flywheels" / "orders.yaml").read_text())
+    raw["tasks"]["orders"]["scorers"].append(scorer)
+    with pytest.raises(ValueError, match=said):
+        Flywheel.model_validate(raw)
+    raw["tasks"]["orders"]["scorers"][-1] = {**scorer, "model": "another"}
+    assert Flywheel.model_validate(raw).tasks["orders"].benchmarks[0].judge is not None
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "said"),
+    [
+        ({**JUDGED, "judge": {"model": "champion", "rubric": "p.txt"}}, "is the champion, which is judged itself"),
+        ({**JUDGED, "metric": "exact_json"}, "no other metric takes one"),
+        ({"name": "orders", "path": "b", "primary": True, "metric": "judge"}, "'metric: judge' needs a 'judge'"),
+        ({**JUDGED, "judge": {"model": "m", "rubric": "p.txt", "mode": "group"}}, "one answer at a time"),
+    ],
+)
+def test_a_benchmarks_judge_that_cannot_be_is_refused(write: Write, benchmark: dict[str, Any], said: str) -> None:
+    assert said in _error(write("tasks.orders.benchmarks", [benchmark]))

@@ -4,16 +4,17 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tao_ops.config import ConsensusConfig, StrategyConfig, StrictJsonConfig
+from tao_ops.config import ConsensusConfig, JsonSchemaConfig, ScorerConfig, StrategyConfig
 from tao_ops.exploration import Explored, Way
 from tao_ops.records import Completion, Message, Prompt, Sampling, Structure
-from tao_ops.rewards import ScorerConfig
+from tao_ops.rewards import Setting, TaskScorers
 
 SCORERS: tuple[ScorerConfig, ...] = (
-    StrictJsonConfig(name="strict_json", keys=("city",)),
-    ConsensusConfig(name="consensus", votes=2),
+    JsonSchemaConfig(kind="json_schema", name="json_schema", keys=("city",)),
+    ConsensusConfig(kind="consensus", name="consensus", votes=2),
 )
 
 
@@ -77,4 +78,4 @@ def prompts(n: int) -> list[Prompt]:
 
 
 def task(*ways: Way) -> dict[str, Explored]:
-    return {"t": Explored(ways, SCORERS)}
+    return {"t": Explored(ways, TaskScorers(SCORERS, Setting(Path())))}

@@ -50,7 +50,7 @@ def test_they_are_sure_responses_to_training_prompts_of_the_turn_before(shop: Sh
 
 
 def test_what_is_not_sure_is_no_example(shop: Shop) -> None:
-    shop.change("tasks.tickets.scorers", [{"name": "strict_json", "keys": ["customer", "product"]}])
+    shop.change("tasks.tickets.scorers", [{"name": "json_schema", "keys": ["customer", "product"]}])
     runner.execute(Stage.SCORE, shop.run(day=20, run_id="manual__2"))
     assert _examples(shop) == []
 

@@ -110,7 +110,7 @@ def test_yields_tell_samples_tokens_and_what_passed() -> None:
     found = _explore(RuleEngine({"a": 1.0, "b": 0.0}), task(way("a", 4), way("b", 4)), Uniform(), n=5)
     a, b = found.yields["t"]["a"], found.yields["t"]["b"]
     assert (a.samples, a.tokens, a.passed) == (20, 200, 20) and (b.samples, b.passed, b.reward) == (20, 0, 0.0)
-    assert a.reward == pytest.approx(20 * 0.75)
+    assert a.reward == pytest.approx(20 * (1 + 31 / 32) / 2)  # the others, no JSON, have no vote
 
 
 def test_no_prompts_ask_nothing() -> None:

@@ -1,24 +1,76 @@
-"""Verifiers veto, consensus ranks."""
+"""Several scores become one reward."""
 
 from itertools import product
 
-from tao_ops.rewards.combine import combine
+import pytest
+
+from tao_ops.config import (
+    ConsensusConfig,
+    GroundingConfig,
+    JsonSchemaConfig,
+    JudgeConfig,
+    LabelConfig,
+    RefusalConfig,
+    ScorerConfig,
+)
+from tao_ops.rewards.combine import combine, verified, vetoed
+
+CONFIGS: tuple[ScorerConfig, ...] = (
+    JsonSchemaConfig(kind="json_schema", name="json_schema", keys=("a",)),
+    GroundingConfig(kind="grounding", name="grounding", keys=("a",)),
+    ConsensusConfig(kind="consensus", name="consensus"),
+)
 
 
-def test_one_verifier_that_says_no_is_a_veto() -> None:
-    assert combine({"strict_json": 0.0, "grounding": 1.0, "consensus": 1.0}) == 0.0
-    assert combine({"strict_json": 1.0, "grounding": 0.0, "consensus": 1.0}) == 0.0
+def test_a_verifier_below_its_least_vetoes() -> None:
+    assert vetoed(CONFIGS, {"json_schema": 0.0, "grounding": 1.0}, ())
+    assert vetoed(CONFIGS, {"json_schema": 1.0, "grounding": 0.67}, ())
+    assert not vetoed(CONFIGS, {"json_schema": 1.0, "grounding": 1.0, "consensus": 0.0}, ())
+    assert not vetoed(CONFIGS, {}, ())  # undecided is no zero
+    mild = (GroundingConfig(kind="grounding", name="grounding", keys=("a",), least=0.5),)
+    assert not vetoed(mild, {"grounding": 0.67}, ())
 
 
-def test_consensus_ranks_what_passed_and_vetoes_nothing() -> None:
-    rewards = [combine({"strict_json": 1.0, "consensus": share}) for share in (0.0, 0.5, 1.0)]
+def test_a_flag_rejects_only_where_the_yaml_says_so() -> None:
+    for rejects in (True, False):
+        configs = (RefusalConfig(kind="refusal", name="refusal", rejects=rejects),)
+        assert vetoed(configs, {}, ("refusal",)) is rejects
+
+
+def test_consensus_ranks_what_verifiers_let_pass() -> None:
+    rewards = [combine(CONFIGS, {"json_schema": 1.0, "grounding": 1.0, "consensus": s}) for s in (0.0, 0.5, 1.0)]
     assert rewards == [0.5, 0.75, 1.0]
 
 
-def test_a_reward_is_never_outside_zero_and_one() -> None:
-    shares = (0.0, 1 / 3, 1.0)
-    rewards = [
-        combine(dict(zip(("strict_json", "grounding", "consensus"), s, strict=True))) for s in product(shares, repeat=3)
-    ]
-    assert all(0.0 <= reward <= 1.0 for reward in rewards)
-    assert min(rewards) == 0.0 and max(rewards) == 1.0
+def test_an_undecided_soft_scorer_counts_as_neither() -> None:
+    assert combine(CONFIGS, {"json_schema": 1.0, "grounding": 1.0}) == 0.75
+    judged = (*CONFIGS, JudgeConfig(kind="judge", name="judge", rubric="r.txt"))
+    assert combine(judged, {"json_schema": 1.0, "grounding": 1.0, "judge": 1.0}) == pytest.approx(0.875)
+    assert combine(CONFIGS, {}) is None
+
+
+def test_the_reward_stays_within_its_bounds_and_never_falls_with_a_score() -> None:
+    shares = (0.0, 0.3, 1.0)
+    for scores in product(shares, repeat=3):
+        told = dict(zip(("json_schema", "grounding", "consensus"), scores, strict=True))
+        value = combine(CONFIGS, told)
+        assert value is not None and 0.0 <= value <= 1.0
+        for name in told:
+            assert (combine(CONFIGS, {**told, name: 1.0}) or 0.0) >= value
+
+
+def test_a_verifier_that_decides_is_the_truth_where_it_has_a_verdict() -> None:
+    configs = (*CONFIGS, LabelConfig(kind="label", name="label", labels=("x",), decides=True, least=0.0))
+    assert combine(configs, {"json_schema": 1.0, "consensus": 1.0, "label": 0.0}) == 0.0
+    assert combine(configs, {"json_schema": 1.0, "grounding": 1.0, "consensus": 0.0}) == 0.5
+
+
+def test_a_barred_scorer_is_left_out() -> None:
+    told = {"json_schema": 1.0, "grounding": 1.0, "consensus": 0.2}
+    assert combine(CONFIGS, told, barred={"consensus"}) == 1.0
+    assert combine(CONFIGS, {"consensus": 0.2}, barred={"consensus"}) is None
+
+
+def test_what_verifiers_say_alone() -> None:
+    assert verified(CONFIGS, {"json_schema": 1.0, "grounding": 0.5, "consensus": 0.1}) == 0.5
+    assert verified(CONFIGS, {"consensus": 0.1}) == 1.0

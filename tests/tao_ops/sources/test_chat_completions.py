@@ -53,6 +53,15 @@ def test_a_whole_line_is_read_whole() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [("up", "up"), ("Thumbs_Down", "down"), (1, "up"), (-1, "down"), (False, "down"), ("meh", None), ({}, None)],
+)
+def test_a_users_verdict_is_up_down_or_none(said: Any, verdict: str | None) -> None:
+    query = _parse(feedback=said)
+    assert isinstance(query, LoggedQuery) and query.feedback == verdict
+
+
 def test_a_time_elsewhere_becomes_utc() -> None:
     query = _parse(received_at="2026-11-21T01:00:00+02:00")
     assert isinstance(query, LoggedQuery) and query.received_at == datetime(2026, 11, 20, 23, tzinfo=UTC)

@@ -93,6 +93,7 @@ def test_the_layout_of_ai_gateway_is_read_whole(tmp_path: Path) -> None:
         "user": "anna@example.org",
         "model_version": "gpt-4o-1",
         "response": "On its way.",
+        "feedback": None,
     }
 
 

@@ -55,17 +55,17 @@ def test_every_field_is_read_from_the_column_that_is_named(tmp_path: Path) -> No
     fields = ("request_id", "task", "model", "route", "user", "model_version", "response")
     columns = {field: f"my_{field}" for field in fields}
     table = {column: [field] for field, column in columns.items()}
-    table |= {"at": _times(NOON), "m": [messages], "s": ["Be kind."], "t": [["beta", "eu"]], "other": [1]}
+    table |= {"at": _times(NOON), "m": [messages], "s": ["Be kind."], "t": [["beta", "eu"]], "f": [False], "other": [1]}
     pq.write_table(pa.table(table), tmp_path / "a.parquet")
-    (row,) = _rows(
-        _read(tmp_path / "*.parquet", columns | {"received_at": "at", "messages": "m", "system": "s", "tags": "t"})
-    )
+    columns |= {"received_at": "at", "messages": "m", "system": "s", "tags": "t", "feedback": "f"}
+    (row,) = _rows(_read(tmp_path / "*.parquet", columns))
     assert row == {field: field for field in fields} | {
         "position": f"{tmp_path}/a.parquet:row 1",
         "received_at": NOON,
         "messages": [{"role": "user", "content": "Where is my order?"}],
         "system": "Be kind.\n\nBe brief.",
         "tags": ["beta", "eu"],
+        "feedback": "down",
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tao_ops.errors import ConfigError, MissingInput, ModelError
+from tao_ops.errors import ConfigError, DataError, MissingInput, ModelError
 from tao_ops.files import read_json
 from tao_ops.stages import evaluate, generate, ingest, score, update, validate
 from tao_ops.tables import EVALUATIONS
@@ -126,3 +126,64 @@ def test_a_candidate_whose_folder_is_gone_is_named(shop: Shop) -> None:
     manifest = read_json(run.lake.artifacts(run.turn, run.run_id) / "candidate.json")
     (Path(manifest["path"]) / "model.safetensors").unlink()
     _refused(shop, ModelError, r"no \*\.safetensors .*candidate-")
+
+
+class _Judge:
+    """Says yes to JSON, and nothing where it is out of order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.broken = False
+
+    def judge(self, config: Any) -> "_Judge":
+        return self
+
+    def next_word(self, conversations: Any, words: Any) -> list[Any]:
+        self.asked += [asked[-1]["content"] for asked in conversations]
+        if self.broken:
+            return ["the judge did not answer" for _ in conversations]
+        return [_yes("Sure, the customer is" not in asked[-1]["content"]) for asked in conversations]
+
+
+def _yes(right: bool) -> dict[str, float]:
+    return {"Yes": -0.01, "No": -4.6} if right else {"Yes": -4.6, "No": -0.01}
+
+
+@pytest.fixture
+def judged(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> tuple[Shop, _Judge]:
+    """The shop, whose benchmark is scored by a judge of its own."""
+    judge = _Judge()
+    monkeypatch.setattr(evaluate, "scoring_models", lambda *_: judge)
+    include = shop.settings.include
+    (include / "prompts" / "judge").mkdir(parents=True)
+    (include / "rubric.txt").write_text("All three values are copied from the message.", encoding="utf-8")
+    template = (Path(__file__).parents[3] / "include" / "prompts" / "judge" / "single.txt").read_text(encoding="utf-8")
+    (include / "prompts" / "judge" / "single.txt").write_text(template, encoding="utf-8")
+    told = {"model": "../judge-model", "rubric": "rubric.txt"}
+    shop.change(
+        "tasks.tickets.benchmarks",
+        [{"name": "exam", "path": "exam", "primary": True, "metric": "judge", "judge": told}],
+    )
+    return shop, judge
+
+
+def test_a_benchmark_may_have_a_judge_of_its_own(judged: tuple[Shop, _Judge]) -> None:
+    shop, judge = judged
+    run = _updated(shop)
+    (line,) = evaluate.run(run).metrics["benchmarks"]
+    assert line["metric"] == "judge" and line["candidate"] > 0.95 and line["champion"] < 0.05
+    assert len(judge.asked) > 2
+    asked = shop.asked
+    (shop.settings.include / "rubric.txt").write_text("The city is right.", encoding="utf-8")
+    evaluate.run(shop.run())
+    assert shop.asked == 2 * asked, "scores of another rubric are other scores"
+
+
+def test_a_judge_without_a_verdict_is_an_error_and_nothing_is_written(judged: tuple[Shop, _Judge]) -> None:
+    shop, judge = judged
+    run = _updated(shop)
+    judge.broken = True
+    before = shop.versions()
+    with pytest.raises(DataError, match=r"the judge of exam gave no verdict: the judge did not answer \[i0\]"):
+        evaluate.run(run)
+    assert shop.versions() == before

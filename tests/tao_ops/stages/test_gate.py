@@ -29,7 +29,10 @@ def test_a_better_candidate_is_promoted(new_turn: NewTurn) -> None:
     verdict = read_json(judged.folder / "verdict.json")
     assert verdict["decision"] == "promote"
     assert verdict["champion"]["model_version"] == "base" and verdict["candidate"]["model_version"] == "cand"
-    assert report.metrics == {"decision": "promote", "reasons": verdict["reasons"]}
+    assert {key: report.metrics[key] for key in ("decision", "reasons")} == {
+        "decision": "promote",
+        "reasons": verdict["reasons"],
+    }
     assert "+57.0 points over 100 items" in verdict["reasons"][0]
     assert said == [f"promote: {reason}" for reason in verdict["reasons"]]
     assert json.dumps(report.as_dict())

@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
-from tao_ops.errors import MissingInput
-from tao_ops.stages import generate, ingest, score, validate
+from tao_ops.errors import ConfigError, DataError, MissingInput
+from tao_ops.stages import generate, ingest, score, update, validate
 from tao_ops.tables import RESPONSES, REWARDS
+from tests.tao_ops.conftest import TEXTS, right_answer
 
 Shop = Any
+KEYS = ("customer", "product", "city")
+SOFT = [{"name": "grounding", "keys": list(KEYS), "least": 0.0}, {"name": "consensus"}]
+GOOD = (1 + (31 / 32) ** 3) / 2
 
 
 @pytest.fixture
@@ -29,12 +33,12 @@ def test_right_answers_are_rewarded_and_others_are_not(generated: Shop) -> None:
     rows = _rewards(generated)
     assert len(rows) == report.rows_in == report.rows_out
     for response_id, row in rows.items():
-        # Four of a query's five candidates agree.
-        assert row["reward"] == pytest.approx(0.9 if "demonstrations" in response_id else 0.0)
-        assert set(dict(row["scores"])) == {"strict_json", "grounding", "consensus"} and row["flags"] == []
-    assert report.metrics["mean_best_reward"] == pytest.approx(0.9)
+        # The four that are well formed agree in all three parts: each beats none by 31 to 1.
+        assert row["reward"] == pytest.approx(GOOD if "demonstrations" in response_id else 0.0)
+        assert set(dict(row["scores"])) == {"json_schema", "grounding", "consensus"} and row["flags"] == []
+    assert report.metrics["mean_best_reward"] == pytest.approx(GOOD)
     assert report.metrics["queries_without_reward"] == 0
-    assert report.metrics["mean_scores"]["strict_json"] == pytest.approx(0.8)
+    assert report.metrics["mean_scores"]["json_schema"] == pytest.approx(0.8)
     assert json.dumps(report.as_dict())
 
 
@@ -78,5 +82,130 @@ def test_responses_to_other_prompts_are_refused(generated: Shop) -> None:
         stage.run(generated.run())
     before = generated.versions()
     with pytest.raises(MissingInput, match="do not belong to these prompts"):
+        score.run(generated.run())
+    assert generated.versions() == before
+
+
+def _anchors(shop: Shop, n: int = 24) -> None:
+    """A file of labelled pools: four good answers of six are right for even numbers, and none for odd ones."""
+    lines = []
+    for number in range(n):
+        text = f"Person{number} here, my kite never came to Oslo."
+        values = {"customer": f"Person{number}", "product": "kite", "city": "Oslo"}
+        good = [{"text": json.dumps(values), "correct": number % 4 != 0}] * 4
+        bad = [{"text": json.dumps({**values, "product": word}), "correct": False} for word in ("came", "here")]
+        lines.append({"messages": [{"role": "user", "content": text}], "responses": [*good, *bad]})
+    path = shop.settings.include / "anchors.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    shop.change("tasks.tickets.calibration", {"anchors": "anchors.jsonl"})
+
+
+def test_anchors_make_the_reward_a_probability_and_the_report_says_how_good_it_is(generated: Shop) -> None:
+    _anchors(generated)
+    run = generated.run()
+    report = score.run(run)
+    told = report.metrics["calibration"]["tickets"]
+    assert told["reason"] == "fitted to anchor 144" and told["report"]["labels"] == {"anchor": 144}
+    assert told["report"]["ece"]["value"] < 0.1 and told["report"]["auroc"]["value"] > 0.75
+    rows = _rewards(generated)
+    assert {row["calibrator_version"] for row in rows.values()} == {told["version"]}
+    good = [row["reward"] for response_id, row in rows.items() if "demonstrations" in response_id]
+    assert len({round(value, 6) for value in good}) == 1 and 0.7 < good[0] < 1.0
+    assert all(row["reward"] == 0.0 for response_id, row in rows.items() if "plain" in response_id)
+    picture = run.lake.artifacts(run.turn, run.run_id) / "reliability-tickets-0.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert any("AUROC" in line and "ECE" in line for line in generated.said)
+    assert json.dumps(report.as_dict())
+
+
+def test_without_labels_scores_are_combined_by_rule_and_the_log_says_why(generated: Shop) -> None:
+    told = score.run(generated.run()).metrics["calibration"]["tickets"]
+    assert told["version"] == "product-2" and told["calibrator"] is None and told["report"] is None
+    assert told["reason"] == "0 labels, too few labels; fewer than three scorers to compare"
+    assert any(told["reason"] in line for line in generated.said)
+
+
+def test_feedback_on_production_responses_is_a_label_of_this_turn_and_of_later_ones(shop: Shop) -> None:
+    shop.change("tasks.tickets.calibration", {"least": 4})
+    shop.change("tasks.tickets.scorers", SOFT)
+    for day in (21, 22):
+        shop.log_lines(_judged_lines(shop, day), name=f"{day}.jsonl")
+        for stage in (ingest, validate, generate):
+            stage.run(shop.run(day))
+        told = score.run(shop.run(day)).metrics["calibration"]["tickets"]
+        train = len(
+            {row["query_id"] for row in shop.run().lake.read(RESPONSES, turn=shop.run(day).turn.key).to_pylist()}
+        )
+        assert told["calibrator"]["labels"] == {"feedback": train * (day - 20)}
+    logged_rows = [key for key in _rewards(shop) if ":@" in key]
+    assert len(logged_rows) == train
+
+
+def _judged_lines(shop: Shop, day: int) -> list[str]:
+    """Logged calls with a user's verdict: every second answer was right."""
+    lines = []
+    for number, text in enumerate(TEXTS):
+        logged = json.loads(shop.line(text, f"req-{day}-{number}", day=day))
+        up = number % 2 == 0
+        answer = right_answer(text) if up else json.dumps({"customer": "x", "product": "y", "city": "z"})
+        logged["response"]["choices"][0]["message"]["content"] = answer
+        lines.append(json.dumps({**logged, "feedback": "up" if up else "down"}))
+    return lines
+
+
+def test_a_verifier_that_decides_labels_the_others(generated: Shop) -> None:
+    scorers = [{"name": "json_schema", "keys": list(KEYS), "decides": True, "least": 0.0}, {"name": "consensus"}]
+    generated.change("tasks.tickets.scorers", scorers)
+    report = score.run(generated.run())
+    told = report.metrics["calibration"]["tickets"]
+    assert set(told["calibrator"]["labels"]) == {"verified"} and told["calibrator"]["names"] == ["consensus"]
+    rows = _rewards(generated)
+    assert {row["reward"] for key, row in rows.items() if "demonstrations" in key} == {1.0}
+    assert {row["reward"] for key, row in rows.items() if "plain" in key} == {0.0}
+
+
+def test_what_no_scorer_could_judge_has_no_reward_and_is_no_zero(generated: Shop) -> None:
+    generated.change("tasks.tickets.scorers", [{"name": "numeric"}])
+    report = score.run(generated.run())
+    rows = _rewards(generated)
+    assert {row["reward"] for row in rows.values()} == {None}
+    assert all(dict(row["undecided"]) == {"numeric": "no reference"} for row in rows.values())
+    assert report.metrics["mean_reward"] is None and report.metrics["without_reward"] == len(rows)
+    assert report.metrics["undecided"]["tickets"] == {"numeric": {"no reference": len(rows)}}
+    with pytest.raises(DataError, match="only 0 of 0 queries have a response with a reward"):
+        update.run(generated.run())
+
+
+def test_a_monitor_over_its_limit_fails_the_stage_and_nothing_is_written(generated: Shop) -> None:
+    generated.change("tasks.tickets.monitors", {"no_spread": {"fail": 0.5}})
+    generated.change("tasks.tickets.scorers", [{"name": "regex", "pattern": ".*"}])
+    before = generated.versions()
+    with pytest.raises(DataError, match=r"have the same reward.*monitors.no_spread.fail: 0.5.*see tasks.tickets"):
+        score.run(generated.run())
+    assert generated.versions() == before
+
+
+def test_probes_name_a_scorer_that_falls_for_them_and_bar_it_where_the_yaml_says_so(generated: Shop) -> None:
+    own = generated.settings.include / "longest.py"
+    own.write_text("def score(batch):\n    return [min(1.0, len(c.text) / 500) for c in batch]\n", encoding="utf-8")
+    scorers = [{"name": "grounding", "keys": list(KEYS)}, {"name": "wordy", "kind": "own", "file": "longest.py"}]
+    generated.change("tasks.tickets.scorers", scorers)
+    open_ = score.run(generated.run()).metrics
+    assert ["wordy", "wrong answer padded"] in open_["probes"]["tickets"]["fallen"]
+    assert open_["barred"] == {"tickets": []}
+    before = {key: row["reward"] for key, row in _rewards(generated).items()}
+    generated.change("tasks.tickets.probes", {"bar": True})
+    barred = score.run(generated.run(run_id="manual__2")).metrics
+    assert barred["barred"] == {"tickets": ["wordy"]}
+    after = {key: row["reward"] for key, row in _rewards(generated).items()}
+    assert before != after and {after[key] for key in after if "demonstrations" in key} == {1.0}
+    assert any("it falls for it" in line for line in generated.said)
+
+
+def test_an_unusable_scorer_is_named_before_anything_is_scored(generated: Shop) -> None:
+    generated.change("tasks.tickets.scorers", [{"name": "mine", "kind": "own", "file": "mine.py"}])
+    (generated.settings.include / "mine.py").write_text("def score(batch, limit):\n    return batch\n")
+    before = generated.versions()
+    with pytest.raises(ConfigError, match=r"'options' of scorer 'mine': missing a required argument: 'limit'"):
         score.run(generated.run())
     assert generated.versions() == before

@@ -165,9 +165,9 @@ def test_before_score_it_says_so(shop: Shop) -> None:
 
 def test_too_few_good_responses_are_an_error_with_the_counts(shop: Shop) -> None:
     _scored(shop)
-    shop.change("update.min_reward", 0.95)
+    shop.change("update.min_reward", 0.99)
     _refused(
-        shop, DataError, r"only 0 of \d+ queries have a response with a reward of at least 0\.95, 4 are needed .* —"
+        shop, DataError, r"only 0 of \d+ queries have a response with a reward of at least 0\.99, 4 are needed .* —"
     )
 
 

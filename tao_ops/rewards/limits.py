@@ -1,0 +1,142 @@
+"""Work on a response that may never end, such as a hostile pattern: in a process of its own, with limits that hold.
+
+One such process per process that asks, started when it is first needed and kept. It counts processor time, so that a
+busy machine changes no verdict. Over its time, work is interrupted; where a C library won't be, the kernel ends the
+process, and the next call starts another.
+"""
+
+import atexit
+import importlib
+import logging
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_MEMORY = 4 * 1024**3
+"""Bytes of addresses that the process may take."""
+_START = "from tao_ops.rewards.limits import serve; serve()"
+_lock = threading.Lock()
+_workers: dict[int, "subprocess.Popen[bytes]"] = {}
+
+
+class LimitError(Exception):
+    """The work took more than it may; the text is the reason of a score that is not decided."""
+
+
+class _TimeUp(BaseException):
+    """No ``except Exception`` of a library keeps it from ending the work."""
+
+
+def limited(function: Callable[..., T], *arguments: Any, seconds: float, needs: Sequence[str] = ()) -> T:
+    """What ``function(*arguments)`` gives.
+
+    Args:
+        function: of a module's top level; it and its arguments and result can be pickled.
+        arguments: of the function, by position.
+        seconds: of processor time, after which it is stopped.
+        needs: modules that it imports; importing them doesn't count.
+
+    Raises:
+        LimitError: it took too much time or memory, or recurred too deep.
+    """
+    with _lock:
+        worker = _worker()
+        assert worker.stdin is not None and worker.stdout is not None
+        try:
+            pickle.dump((function.__module__, function.__qualname__, arguments, seconds, tuple(needs)), worker.stdin)
+            worker.stdin.flush()
+            kind, result = pickle.load(worker.stdout)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            _stop(_workers.pop(os.getpid()))
+            raise LimitError("time limit") from None
+        except BaseException:  # interrupted half-way: what the process says next would answer another question
+            _stop(_workers.pop(os.getpid()))
+            raise
+    if kind == "limit":
+        raise LimitError(result)
+    if kind == "error":
+        raise RuntimeError(result)
+    value: T = result
+    return value
+
+
+def serve() -> None:
+    """Answer what comes on standard input until it ends."""
+    asked, told = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a library that prints doesn't disturb the answers
+    logging.disable()
+    with suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the one who asks
+    signal.signal(signal.SIGVTALRM, _time_up)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    while True:
+        try:
+            question = pickle.load(asked)
+        except EOFError:
+            return
+        pickle.dump(_answer(*question), told)
+        told.flush()
+
+
+def _answer(module: str, name: str, arguments: Sequence[Any], seconds: float, needs: Sequence[str]) -> tuple[str, Any]:
+    for needed in needs:
+        importlib.import_module(needed)
+    function = getattr(importlib.import_module(module), name)
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, 2 * seconds + 1)
+            signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+            return "value", function(*arguments)
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    except _TimeUp:
+        return "limit", "time limit"
+    except MemoryError:
+        return "limit", "memory limit"
+    except RecursionError:
+        return "limit", "nested too deep"
+    except Exception as error:
+        return "error", f"{type(error).__name__}: {error}"
+
+
+def _time_up(number: int, frame: object) -> None:
+    raise _TimeUp
+
+
+def _worker() -> "subprocess.Popen[bytes]":
+    """This process's own; one that was forked from another starts its own, too."""
+    worker = _workers.get(os.getpid())
+    if worker is None or worker.poll() is not None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+        worker = subprocess.Popen(
+            [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+        _workers[os.getpid()] = worker
+    return worker
+
+
+def _stop(worker: "subprocess.Popen[bytes]") -> None:
+    worker.kill()
+    worker.wait()
+    for pipe in (worker.stdin, worker.stdout):
+        if pipe is not None:
+            with suppress(OSError):  # what was not yet written has no reader any more
+                pipe.close()
+
+
+def _stop_own() -> None:
+    if worker := _workers.pop(os.getpid(), None):
+        _stop(worker)
+
+
+atexit.register(_stop_own)

@@ -1,0 +1,47 @@
+"""A benchmark's own judge: another model than those that the update's reward asks; the YAML is checked for that."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tao_ops.benchmarks.item_set import ItemSet
+from tao_ops.config import JudgeConfig
+from tao_ops.errors import DataError
+from tao_ops.records import Candidate, Prompt
+from tao_ops.rewards import Models, Setting
+from tao_ops.rewards.scorers import build
+
+
+def version(judge: JudgeConfig, include: Path) -> str:
+    """Eight hex digits that change with the judge's model, rubric or instructions: scores of another are not its."""
+    told = [judge.model_dump_json()]
+    told += [(include / file).read_text(encoding="utf-8") for file in (judge.rubric, judge.template_file)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def scores(judge: JudgeConfig, items: ItemSet, outputs: Sequence[str], models: Models, include: Path) -> list[float]:
+    """The probability that each output is right, says the judge, in the order of the items.
+
+    Raises:
+        ConfigError: the judge's rubric, instructions or model cannot be used.
+        DataError: it gave no verdict on an item: without it two models cannot be compared.
+        EngineError: it cannot be reached.
+    """
+    batch = []
+    for item, output in zip(items.items, outputs, strict=True):
+        prompt = Prompt(item.item_id, "", item.messages)
+        reference = json.dumps(dict(item.reference), ensure_ascii=False) if item.reference else None
+        batch.append(Candidate(item.item_id, prompt.text, output, "", prompt.context, reference))
+    scorer = build(judge, Setting(include, models=models))
+    assert scorer is not None
+    found = []
+    for item, score in zip(items.items, scorer(batch), strict=True):
+        if score.value is None:
+            raise DataError(
+                f"the judge of {items.name} gave no verdict: {score.reason}",
+                where=item.item_id,
+                mend="see that it answers, and run evaluate again",
+            )
+        found.append(score.value)
+    return found
