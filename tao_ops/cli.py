@@ -25,7 +25,7 @@ from tao_ops.local.cli import app as local_app
 from tao_ops.reward_cli import app as reward_app
 from tao_ops.settings import Settings
 from tao_ops.stages import Run, Stage
-from tao_ops.turn import Turn, last_complete_turn, new_run_id, parse_instant, turn_at
+from tao_ops.turn import Turn, named_turn, new_run_id
 
 EXIT_NOT_PROMOTED = 3
 
@@ -79,10 +79,7 @@ def say(line: str) -> None:
 
 
 def _turn(flywheel: Flywheel, when: str | None) -> Turn:
-    if when is None:
-        return last_complete_turn(flywheel.name, schedule=flywheel.schedule, timezone=flywheel.timezone)
-    start = parse_instant(when, flywheel.timezone)
-    return turn_at(flywheel.name, start, schedule=flywheel.schedule, timezone=flywheel.timezone)
+    return named_turn(flywheel.name, when, schedule=flywheel.schedule, timezone=flywheel.timezone)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``tao reward``: reward models from a flywheel's own outcomes."""
+"""``tao reward``: responses to label, and reward models from a flywheel's own outcomes."""
 
 import json
 import sys
@@ -8,14 +8,44 @@ from typing import Annotated
 import typer
 
 from tao_ops.cli_errors import readable_errors
+from tao_ops.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="Reward models: train one on what the flywheel has found.")
+app = typer.Typer(no_args_is_help=True, help="Rewards: responses to label, reward models of your own.")
 
 Name = Annotated[str, typer.Argument(help="The flywheel: a file of include/flywheels/, without .yaml.")]
 
 
 @app.callback()
 def _group() -> None: ...
+
+
+@app.command("anchors")
+def anchors_command(
+    name: Name,
+    task: Annotated[str | None, typer.Option("--task", help="The task; default: the flywheel's only one.")] = None,
+    turn: Annotated[
+        str | None, typer.Option("--turn", help="The turn whose responses are labelled; default: the last complete.")
+    ] = None,
+    queries: Annotated[int, typer.Option("--queries", min=1, help="How many queries are drawn.")] = 30,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other queries.")] = 1,
+) -> None:
+    """Print responses of a turn as lines of a file of anchors: put true or false in the place of each null."""
+    from tao_ops.config import load_flywheel
+    from tao_ops.lake import open_lake
+    from tao_ops.scoring.to_label import to_label
+    from tao_ops.settings import Settings
+    from tao_ops.turn import named_turn
+
+    with readable_errors():
+        settings = Settings.from_env()
+        flywheel = load_flywheel(name, settings)
+        if task is None and len(flywheel.tasks) > 1:
+            raise ConfigError("which task?", where=name, mend=f"--task: {', '.join(flywheel.tasks)}")
+        which = named_turn(flywheel.name, turn, schedule=flywheel.schedule, timezone=flywheel.timezone)
+        chosen = task or next(iter(flywheel.tasks))
+        lake = open_lake(settings.lake)
+        for line in to_label(lake, flywheel, which, task=chosen, queries=queries, seed=seed):
+            print(json.dumps(line, ensure_ascii=False))
 
 
 @app.command("fit")
@@ -40,9 +70,9 @@ def fit_command(
     from tao_ops.backends.reward_trainer import RewardTraining
     from tao_ops.config import load_flywheel
     from tao_ops.lake import open_lake
-    from tao_ops.reward_fit import fit
+    from tao_ops.scoring.reward_fit import fit
     from tao_ops.settings import Settings
-    from tao_ops.turn import last_complete_turn, parse_instant, turn_at
+    from tao_ops.turn import named_turn
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
@@ -50,12 +80,7 @@ def fit_command(
     with readable_errors():
         settings = Settings.from_env()
         flywheel = load_flywheel(name, settings)
-        schedule, zone = flywheel.schedule, flywheel.timezone
-        newest = (
-            last_complete_turn(flywheel.name, schedule=schedule, timezone=zone)
-            if turn is None
-            else turn_at(flywheel.name, parse_instant(turn, zone), schedule=schedule, timezone=zone)
-        )
+        newest = named_turn(flywheel.name, turn, schedule=flywheel.schedule, timezone=flywheel.timezone)
         done = fit(
             flywheel,
             newest,

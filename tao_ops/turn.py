@@ -73,6 +73,13 @@ def turn_at(flywheel: str, start: datetime, *, schedule: str, timezone: str) -> 
     return Turn(flywheel, start, _next(start, schedule, zone))
 
 
+def named_turn(flywheel: str, when: str | None, *, schedule: str, timezone: str) -> "Turn":
+    """The turn that a person names by its start, ``2026-11-21`` or an instant; the last complete one for None."""
+    if when is None:
+        return last_complete_turn(flywheel, schedule=schedule, timezone=timezone)
+    return turn_at(flywheel, parse_instant(when, timezone), schedule=schedule, timezone=timezone)
+
+
 def last_complete_turn(flywheel: str, *, schedule: str, timezone: str, now: datetime | None = None) -> Turn:
     """The newest turn whose interval is over at ``now`` (default: the present)."""
     now, zone = (now or datetime.now(UTC)).astimezone(UTC), ZoneInfo(timezone)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_ops.backends.special_tokens import disarmed
-from tao_ops.backends.trl_trainer import _progress
+from tao_ops.backends.trl_trainer import progress
 from tao_ops.errors import EngineError, ModelError
 from tao_ops.records import Message, Progress
 
@@ -134,7 +134,7 @@ def _fit(
     trainer.callback_handler.callbacks = [
         c for c in trainer.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
     ]
-    trainer.add_callback(_progress(say))
+    trainer.add_callback(progress(say))
     result = trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     tokens = next((e["num_tokens"] for e in reversed(trainer.state.log_history) if "num_tokens" in e), 0)

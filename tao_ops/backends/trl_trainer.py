@@ -113,7 +113,7 @@ def _fit(
     trainer.callback_handler.callbacks = [
         c for c in trainer.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
     ]
-    trainer.add_callback(_progress(say))
+    trainer.add_callback(progress(say))
     result = trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     tokens = next((e["num_tokens"] for e in reversed(trainer.state.log_history) if "num_tokens" in e), 0)
@@ -152,7 +152,8 @@ def _arguments(config: UpdateConfig, seed: int, scratch: Path) -> Any:
     )
 
 
-def _progress(say: Progress) -> Any:
+def progress(say: Progress) -> Any:
+    """A callback of transformers that says how far a training is."""
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
     class Lines(TrainerCallback):  # type: ignore[misc]

@@ -126,6 +126,8 @@ def _said(clause: str) -> str | None:
     if maths and _is_maths(maths):
         return _short(_cleaned(_inner(maths)))
     sentence = _cleaned(_SENTENCE_END.split(clause, maxsplit=1)[0])
+    if len(sentence) > _LONGEST:
+        return None
     if is_formula(sentence):
         return _short(sentence)
     found = _NUMBER.search(sentence)

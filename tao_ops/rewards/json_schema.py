@@ -12,7 +12,7 @@ from tao_ops.records import Candidate
 from tao_ops.rewards.base import Score
 from tao_ops.rewards.limits import LimitError, limited
 
-_SECONDS = 2.0
+_SECONDS = 1.0
 """Of processor time for one response: a schema's patterns and branches can take for ever."""
 _FORMATS = ("date", "email", "ipv4", "ipv6", "uuid")
 """Values of ``format`` that are checked; the standard leaves it to the validator."""
@@ -71,7 +71,10 @@ def check(schema: Any, where: object = None) -> None:
     except (ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"not a JSON schema: {error}", where=where) from error
     _check_references(schema, where)
-    fault, _ = _verdict("null", json.dumps(schema))
+    try:
+        fault, _ = _verdict("null", json.dumps(schema))
+    except RecursionError:
+        fault = "a reference of the schema leads to itself without end"
     if fault:
         raise ConfigError(fault, where=where)
 
@@ -104,8 +107,6 @@ def _verdict(text: str, schema: str) -> tuple[str, str]:
         error = next(_validator(schema).iter_errors(value), None)
     except Unresolvable as unresolvable:
         return f"a reference of the schema leads nowhere: {unresolvable.ref!r}", ""
-    except RecursionError:
-        return "a reference of the schema leads to itself without end", ""
     except re.error as broken:
         return f"a pattern of the schema is no regular expression: {broken}", ""
     except (OverflowError, ValueError):

@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 _MEMORY = 4 * 1024**3
 """Bytes of addresses that the process may take."""
+_DEPTH = 5000
+"""Calls within calls: Python's own limit is too low for a nested value and a schema that refers to itself."""
 _START = "from tao_ops.rewards.limits import serve; serve()"
 _lock = threading.Lock()
 _workers: dict[int, "subprocess.Popen[bytes]"] = {}
@@ -73,6 +75,7 @@ def serve() -> None:
     asked, told = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints doesn't disturb the answers
     logging.disable()
+    sys.setrecursionlimit(_DEPTH)
     with suppress(ValueError, OSError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the one who asks
@@ -113,6 +116,12 @@ def _time_up(number: int, frame: object) -> None:
     raise _TimeUp
 
 
+def _after_fork() -> None:
+    """Another thread's lock would never be freed in the child."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
 def _worker() -> "subprocess.Popen[bytes]":
     """This process's own; one that was forked from another starts its own, too."""
     worker = _workers.get(os.getpid())
@@ -140,3 +149,4 @@ def _stop_own() -> None:
 
 
 atexit.register(_stop_own)
+os.register_at_fork(after_in_child=_after_fork)

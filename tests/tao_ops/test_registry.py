@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def _submission(flywheel: str, tmp_path: Path, run_id: str = "r1", **changes: ob
     )
 
 
+def _with_pictures(submission: Submission, folder: Path, **pictures: bytes) -> Submission:
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(picture)
+    paths = [str(folder / f"{name}.png") for name in pictures]
+    return replace(submission, pictures=paths, rewards={"reward.tickets.labels": float(len(paths))})
+
+
 def _mlflow(database_url: str):  # type: ignore[no-untyped-def]
     from mlflow.tracking import MlflowClient
 
@@ -89,6 +97,22 @@ def test_a_version_carries_what_made_it(registry: Registry, database_url: str, f
     }
     assert {found.path for found in client.list_artifacts(version.run_id)} == {"report.json", "verdict.json"}
     assert client.get_experiment(run.info.experiment_id).name == flywheel
+
+
+def test_pictures_and_figures_of_the_rewards_are_replaced_when_the_run_is_done_again(
+    registry: Registry, database_url: str, flywheel: str, tmp_path: Path
+) -> None:
+    client, submission = _mlflow(database_url), _submission(flywheel, tmp_path)
+    # The first try is before there was a picture, the others redraw one and add another.
+    registry.register(submission)
+    registry.register(_with_pictures(submission, tmp_path, exploration=b"first"))
+    assert registry.register(_with_pictures(submission, tmp_path, exploration=b"second", reliability=b"new")) == 1
+    (run,) = client.search_runs([client.get_experiment_by_name(flywheel).experiment_id])
+    found = [each.path for each in client.list_artifacts(run.info.run_id, "pictures")]
+    assert found == ["pictures/exploration.png", "pictures/reliability.png"]
+    kept = client.download_artifacts(run.info.run_id, "pictures/exploration.png", str(tmp_path))
+    assert Path(kept).read_bytes() == b"second"
+    assert run.data.metrics["reward.tickets.labels"] == 2.0
 
 
 def test_a_retry_gets_the_same_version_and_another_run_another(

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tao_ops import reward_fit
 from tao_ops.reward_cli import app
-from tests.tao_ops.reward_lake import RewardLake, reward_lake
+from tao_ops.scoring import reward_fit
+from tests.tao_ops.scoring.reward_lake import RewardLake, reward_lake
 
 REPORT = reward_fit.FitReport("f", "0" * 16, {"verifier": 9}, 9, 4, 0.75, (0.3, 0.95), 0.25, 1.5)
 

@@ -38,6 +38,7 @@ def test_a_turn_is_shown_as_the_interface_says(shop: Shop) -> None:
         "flywheel": "shop",
         "turn": "2026-11-21T00:00Z",
         "exploration": {},
+        "rewards": {},
         "report": {"benchmarks": [LINE]},
         "verdict": VERDICT,
         "release": {"model": "shop", "version": 1, "alias": "champion"},
@@ -55,6 +56,17 @@ def test_what_strategies_found_is_added_up_over_the_shards(shop: Shop) -> None:
     assert turns.show(run.lake, run.turn)["exploration"]["tickets"]["plain"]["pass_rate"] == 3 / 8
 
 
+def test_what_rewards_are_made_by_is_told_of_all_shards(shop: Shop) -> None:
+    rule = {"version": "product-2", "calibrator": None, "reason": "3 labels, too few labels", "report": None}
+    for shard in range(2):
+        undecided = {"tickets": {"judge": {"no reference": 1 + shard}}}
+        metrics = {"calibration": {"tickets": rule}, "undecided": undecided}
+        turns.record(shop.run(shard=shard), StageReport("score", metrics=metrics))
+    told = turns.show(shop.run().lake, shop.run().turn)["rewards"]["tickets"]
+    assert [(one["shards"], one["reason"]) for one in told["calibrations"]] == [([0, 1], rule["reason"])]
+    assert told["undecided"] == {"judge": {"no reference": 3}}
+
+
 def test_a_turn_that_never_ran_is_shown_empty(shop: Shop) -> None:
     run = shop.run()
     assert turns.show(run.lake, run.turn) == {
@@ -62,6 +74,7 @@ def test_a_turn_that_never_ran_is_shown_empty(shop: Shop) -> None:
         "turn": "2026-11-21T00:00Z",
         "stages": {},
         "exploration": {},
+        "rewards": {},
         "report": {"benchmarks": []},
         "verdict": None,
         "release": None,

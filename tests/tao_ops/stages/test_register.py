@@ -1,5 +1,6 @@
 """Every candidate gets a version; the champion moves only on promote, and once, whatever dies in between."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,15 +12,23 @@ from typing import Any
 
 import pytest
 
+from tao_ops.database import sibling_url, with_driver
 from tao_ops.errors import MissingInput, ModelError
 from tao_ops.files import read_json
 from tao_ops.registry import Registry, open_registry
 from tao_ops.settings import PROJECT
 from tao_ops.stages import gate, register
-from tao_ops.tables import EVALUATIONS
+from tao_ops.tables import EVALUATIONS, TURNS
 
 LOW, MIDDLE, HIGH = ([1.0] * right + [0.0] * (100 - right) for right in (3, 50, 80))
 NewTurn = Callable[..., Any]
+
+
+def _mlflow(database_url: str) -> Any:
+    from mlflow.tracking import MlflowClient
+
+    uri = with_driver(sibling_url(database_url, "mlflow"), "psycopg")
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def _registry(judged: Any) -> Registry:
@@ -42,6 +51,35 @@ def test_a_promoted_candidate_is_the_champion(new_turn: NewTurn) -> None:
     )
     (event,) = _registry(judged).events(name)
     assert event.who == "gate, run manual__1" and "+77.0 points" in event.why
+
+
+def test_mlflow_shows_the_runs_pictures_and_how_good_its_rewards_were(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    for name in ("reliability-tickets-0.png", "exploration-0.png", "notes.txt"):
+        (judged.folder / name).write_bytes(b"drawn")
+    (judged.folder / "data_docs").mkdir()
+    (judged.folder / "data_docs" / "other.png").write_bytes(b"drawn")
+    for shard, (n, auroc) in enumerate([(30, 0.9), (10, 0.5)]):
+        report = {"n": n, "labels": {"anchor": n}, "auroc": {"value": auroc, "low": 0.4, "high": 1.0}}
+        told = {"version": "v", "calibrator": None, "reason": "few", "report": report}
+        row = {column: None for column in TURNS.schema.names}
+        row["metrics"] = json.dumps({"calibration": {"tickets": told}})
+        lake, turn = judged.run.lake, judged.run.turn
+        lake.write(TURNS, [row], turn=turn, run_id=judged.run.run_id, stage="score", shard=shard)
+    version = register.run(judged.run).metrics["version"]
+    client = _mlflow(judged.run.database_url)
+    logged = client.get_model_version(judged.run.flywheel.name, str(version)).run_id
+    assert [each.path for each in client.list_artifacts(logged, "pictures")] == [
+        "pictures/exploration-0.png",
+        "pictures/reliability-tickets-0.png",
+    ]
+    metrics = client.get_run(logged).data.metrics
+    assert {name: value for name, value in metrics.items() if name.startswith("reward.")} == {
+        "reward.tickets.labels": 20.0,
+        "reward.tickets.auroc": pytest.approx(0.8),
+    }
 
 
 def test_a_rejected_candidate_gets_its_version_and_nothing_moves(new_turn: NewTurn) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tao_ops.errors import ConfigError, DataError, MissingInput
-from tao_ops.reward_pairs import PER_QUERY, Pair, Preference, Source, held_out, preferences
-from tests.tao_ops.reward_lake import ITEM, NAMES, RewardLake, reward_lake
+from tao_ops.scoring.reward_pairs import PER_QUERY, Pair, Preference, Source, held_out, preferences
+from tests.tao_ops.scoring.reward_lake import ITEM, NAMES, RewardLake, reward_lake
 
 TEXTS = {f"q{i}": f"{name} here, my rain jacket never came to Den Haag." for i, name in enumerate(NAMES)}
 

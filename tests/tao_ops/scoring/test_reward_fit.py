@@ -12,10 +12,10 @@ from tao_ops.backends.reward_trainer import RewardTraining
 from tao_ops.errors import ConfigError, DataError, EngineError
 from tao_ops.models import model_digest
 from tao_ops.records import Candidate
-from tao_ops.reward_fit import FitReport, fit
 from tao_ops.rewards import reward_model
+from tao_ops.scoring.reward_fit import FitReport, fit
 from tests.tao_ops.backends.tiny_models import write_model
-from tests.tao_ops.reward_lake import NAMES, RIGHT, WRONG, RewardLake, reward_lake
+from tests.tao_ops.scoring.reward_lake import NAMES, RIGHT, WRONG, RewardLake, reward_lake
 
 QUICK = RewardTraining(epochs=8, learning_rate=2e-2, batch_size=4)
 

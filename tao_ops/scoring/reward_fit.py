@@ -21,8 +21,8 @@ from tao_ops.files import write_json
 from tao_ops.lake import Lake
 from tao_ops.models import model_digest
 from tao_ops.records import Candidate, Message, Progress
-from tao_ops.reward_pairs import Preference, held_out, preferences
 from tao_ops.rewards.reward_model import conversation
+from tao_ops.scoring.reward_pairs import Preference, held_out, preferences
 from tao_ops.settings import Settings
 from tao_ops.turn import Turn
 

@@ -1,0 +1,94 @@
+"""Generated SQL on a database: run and compared, beside a connection of one's own."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.score.race import Contest
+from tao_ops.config import SqlConfig
+from tao_ops.records import Candidate
+from tao_ops.rewards import sql, sql_execution
+from trials.sql_rewards import questions, sampling
+
+QUERIES, ORDERS = 300, 10_000
+_NOTE = (
+    "read by sqlglot first, then run in a process of its own with limits of time, rows and memory; each text is run "
+    "once, then remembered for result_keys"
+)
+_SHAPES = (
+    "SELECT city, COUNT(*) FROM orders WHERE price > {} GROUP BY city ORDER BY 2 DESC",
+    "SELECT id, price FROM orders WHERE price < {} ORDER BY price LIMIT 20",
+    "SELECT AVG(price) FROM orders WHERE id % 50 = {}",
+)
+Asked = Sequence[tuple[Candidate, Callable[[str], Any]]]
+"""Each response with what runs a query on its database."""
+
+
+def contests(scratch: Path) -> Iterator[Contest]:
+    """Defog's questions where they are there, else a shop's; and the shop's on DuckDB."""
+    known = questions.load() if questions.DATA.is_dir() else []
+    if known:
+        asked, sampled = [], sampling.sampled(known) if sampling.PATH.is_file() else {}
+        opened = {one.database: questions.open_database(one) for one in known}
+        for one in known:
+            run = opened[one.database].execute
+            asked += [(one.candidate(text), run) for text in (*one.golds, *sampled.get(one.number, []))]
+        yield _contest("Defog on SQLite", asked, questions.LIMITS, questions.DATA, "sqlite3")
+    else:
+        yield _shop(scratch, "SQLite", "orders.sqlite", _sqlite(scratch / "orders.sqlite"))
+    yield _shop(scratch, "DuckDB", "orders.duckdb", _duckdb(scratch / "orders.duckdb"))
+
+
+def _contest(what: str, asked: Asked, limits: SqlConfig, folder: Path, peer_name: str) -> Contest:
+    batch = [candidate for candidate, _ in asked]
+
+    def ours(number: int) -> list[object]:
+        # Another limit makes other runs: without it, every repeat but the first would find all results remembered.
+        config = limits.model_copy(update={"seconds": limits.seconds + number / 1000})
+        scores = sql_execution.score(batch, sql=config, folder=folder)
+        return list(zip(scores, sql.result_keys(batch, sql=config, folder=folder), strict=True))
+
+    def peer(_: int) -> list[object]:
+        return [_fetched(run, candidate.text) for candidate, run in asked]
+
+    distinct = len({(one.query, one.text) for one in batch})
+    name = f"{peer_name} execute + fetchall"
+    return Contest(
+        f"sql_execution and result_keys, {what} ({distinct} of {len(batch)} distinct)", ours, peer, name, _NOTE
+    )
+
+
+def _fetched(run: Callable[[str], Any], text: str) -> object:
+    try:
+        return run(text).fetchall()
+    except Exception:  # of whatever kind the engine raises: a response may be anything
+        return None
+
+
+def _shop(scratch: Path, engine: str, file: str, run: Callable[[str], Any]) -> Contest:
+    texts = [_SHAPES[number % len(_SHAPES)].format(number) for number in range(QUERIES)]
+    asked = [(Candidate(str(number // 3), "", text), run) for number, text in enumerate(texts)]
+    return _contest(f"a shop on {engine}", asked, SqlConfig(database=file), scratch, engine.lower())
+
+
+def _sqlite(path: Path) -> Callable[[str], Any]:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE orders (id INTEGER, city TEXT, price REAL)")
+        database.executemany("INSERT INTO orders VALUES (?, ?, ?)", _orders())
+    database.close()
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True).execute
+
+
+def _duckdb(path: Path) -> Callable[[str], Any]:
+    import duckdb
+
+    with duckdb.connect(str(path)) as database:
+        database.execute("CREATE TABLE orders (id INTEGER, city VARCHAR, price DOUBLE)")
+        rows = f"SELECT i, ['Oslo', 'Rome', 'Bonn'][i % 3 + 1], (i * 37 % 1000) / 2.0 FROM range({ORDERS}) t(i)"
+        database.execute(f"INSERT INTO orders {rows}")
+    return duckdb.connect(str(path), read_only=True).execute
+
+
+def _orders() -> Iterator[tuple[int, str, float]]:
+    return ((i, ("Oslo", "Rome", "Bonn")[i % 3], (i * 37 % 1000) / 2.0) for i in range(ORDERS))
