@@ -43,8 +43,8 @@ trials: $(ENVIRONMENT) ## long, seeded, resumable proofs (ONLY=name for one)
 	@$(BIN)/python -m trials $(ONLY)
 
 results: $(ENVIRONMENT) ## every figure that the docs quote, made again
-	@$(BIN)/python -m trials seeds tuning_budget ingest_kills real_logs
-	@$(BIN)/python -m benchmarks turn ingest redaction exploration generate
+	@$(BIN)/python -m trials seeds tuning_budget ingest_kills real_logs sql_rewards table_rewards checkers example_rewards
+	@$(BIN)/python -m benchmarks turn ingest redaction exploration generate score
 
 install: $(ENVIRONMENT) ## the locked environment in .venv
 

@@ -183,7 +183,7 @@ def turn_list(name: Name, as_json: AsJson = False) -> None:
 
 @turn_app.command("show")
 def turn_show(name: Name, turn: When = None, as_json: AsJson = False, picture: Picture = None) -> None:
-    """What one turn did: stages, exploration, scores, verdict, release."""
+    """What one turn did: stages, exploration, rewards, benchmarks, verdict, release."""
     from tao_ops import turns
     from tao_ops.exploration import picture as drawing
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tao_ops import reward_report
 from tao_ops.errors import MissingInput
 from tao_ops.exploration import Yield, Yields, merged, told
 from tao_ops.lake import Lake
 from tao_ops.lineage import code_version
 from tao_ops.records import StageReport
+from tao_ops.scoring import summary
 from tao_ops.stages import SHARDED, Run, Stage
 from tao_ops.tables import TURNS
 from tao_ops.turn import Turn
@@ -77,7 +77,7 @@ def show(lake: Lake, turn: Turn) -> dict[str, Any]:
         "turn": turn.key,
         "stages": stages,
         "exploration": told(_exploration(rows)),
-        "rewards": reward_report.told([row for row in rows if row["stage"] == Stage.SCORE]),
+        "rewards": summary.told([row for row in rows if row["stage"] == Stage.SCORE]),
         "report": {"benchmarks": current.get("evaluate", {}).get("benchmarks", [])},
         "verdict": {key: verdict[key] for key in ("decision", "reasons")} if verdict else None,
         "release": {key: release[key] for key in ("model", "version", "alias")} if release else None,

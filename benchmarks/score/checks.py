@@ -1,4 +1,4 @@
-"""Verifiers that read one response: schema, regular expression, label, spans; and votes and flags, each by hand, too."""
+"""Scorers that read responses alone, or with their query: schema, spans, votes, pattern, label, flags; and by hand."""
 
 import json
 import random
@@ -18,6 +18,7 @@ from tao_ops.rewards.consensus import json_answer
 KEYS = ("customer", "product", "city")
 PATTERN = r"(?i)\b(?:card|account|transfer|price|total|share)s?\b"
 LIMITED = "in a process of its own, with limits of time and memory"
+STRICT = "json.loads takes repeated keys, NaN and any depth; ours does not"
 TEXTS = 3000
 
 
@@ -41,15 +42,22 @@ def _schema(pool: list[Candidate], include: Path) -> Contest:
         lambda _: json_schema.score(pool, schema=schema),
         peer,
         "json.loads + jsonschema",
-        f"{LIMITED}: a schema's pattern may take for ever",
+        f"{LIMITED}: a schema's pattern may take for ever; {STRICT}",
     )
 
 
 def _keys(pool: list[Candidate]) -> Contest:
     def peer(_: int) -> list[bool]:
-        return [isinstance(value := _loaded(one.text), dict) and set(value) == set(KEYS) for one in pool]
+        return [
+            isinstance(value := _loaded(one.text), dict)
+            and set(value) == set(KEYS)
+            and all(isinstance(part, str) and part.strip() == part != "" for part in value.values())
+            for one in pool
+        ]
 
-    return Contest("json_schema, keys", lambda _: json_schema.score(pool, keys=KEYS), peer, "json.loads + set of keys")
+    return Contest(
+        "json_schema, keys", lambda _: json_schema.score(pool, keys=KEYS), peer, "json.loads + the keys", STRICT
+    )
 
 
 def _spans(pool: list[Candidate]) -> Contest:

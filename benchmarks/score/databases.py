@@ -1,5 +1,6 @@
 """Generated SQL on a database: run and compared, beside a connection of one's own."""
 
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,10 +13,7 @@ from tao_ops.rewards import sql, sql_execution
 from trials.sql_rewards import questions, sampling
 
 QUERIES, ORDERS = 300, 10_000
-_NOTE = (
-    "read by sqlglot first, then run in a process of its own with limits of time, rows and memory; each text is run "
-    "once, then remembered for result_keys"
-)
+_NOTE = "a syntax tree first, then a process of its own with limits of time, rows and memory; rows are brought back"
 _SHAPES = (
     "SELECT city, COUNT(*) FROM orders WHERE price > {} GROUP BY city ORDER BY 2 DESC",
     "SELECT id, price FROM orders WHERE price < {} ORDER BY price LIMIT 20",
@@ -34,42 +32,52 @@ def contests(scratch: Path) -> Iterator[Contest]:
         for one in known:
             run = opened[one.database].execute
             asked += [(one.candidate(text), run) for text in (*one.golds, *sampled.get(one.number, []))]
-        yield _contest("Defog on SQLite", asked, questions.LIMITS, questions.DATA, "sqlite3")
+        yield from _contests("Defog on SQLite", asked, questions.LIMITS, questions.DATA, "sqlite3")
     else:
-        yield _shop(scratch, "SQLite", "orders.sqlite", _sqlite(scratch / "orders.sqlite"))
-    yield _shop(scratch, "DuckDB", "orders.duckdb", _duckdb(scratch / "orders.duckdb"))
+        yield from _shop(scratch, "sqlite3", "orders.sqlite", _sqlite(scratch / "orders.sqlite"))
+    yield from _shop(scratch, "duckdb", "orders.duckdb", _duckdb(scratch / "orders.duckdb"))
 
 
-def _contest(what: str, asked: Asked, limits: SqlConfig, folder: Path, peer_name: str) -> Contest:
-    batch = [candidate for candidate, _ in asked]
+def _contests(what: str, asked: Asked, limits: SqlConfig, folder: Path, engine: str) -> Iterator[Contest]:
+    """Beside the engine alone, and beside the engine with the parser that a guard by hand needs, too."""
+    batch, runs = [candidate for candidate, _ in asked], itertools.count(1)
 
-    def ours(number: int) -> list[object]:
+    def ours(_: int) -> list[object]:
         # Another limit makes other runs: without it, every repeat but the first would find all results remembered.
-        config = limits.model_copy(update={"seconds": limits.seconds + number / 1000})
+        config = limits.model_copy(update={"seconds": limits.seconds + next(runs) / 1000})
         scores = sql_execution.score(batch, sql=config, folder=folder)
         return list(zip(scores, sql.result_keys(batch, sql=config, folder=folder), strict=True))
 
-    def peer(_: int) -> list[object]:
-        return [_fetched(run, candidate.text) for candidate, run in asked]
+    peers = {f"{engine}'s fetchall": _rows, f"sqlglot.parse + {engine}'s fetchall": _parsed_rows}
+    for name, by_hand in peers.items():
 
-    distinct = len({(one.query, one.text) for one in batch})
-    name = f"{peer_name} execute + fetchall"
-    return Contest(
-        f"sql_execution and result_keys, {what} ({distinct} of {len(batch)} distinct)", ours, peer, name, _NOTE
-    )
+        def peer(_: int, by_hand: Callable[..., object] = by_hand) -> list[object]:
+            return [_tried(by_hand, run, one.text, engine.removesuffix("3")) for one, run in asked]
+
+        yield Contest(f"sql_execution and result_keys, {what}, beside {name}", ours, peer, name, _NOTE)
 
 
-def _fetched(run: Callable[[str], Any], text: str) -> object:
+def _rows(run: Callable[[str], Any], text: str, dialect: str) -> object:
+    return run(text).fetchall()
+
+
+def _parsed_rows(run: Callable[[str], Any], text: str, dialect: str) -> object:
+    import sqlglot
+
+    return sqlglot.parse(text, dialect=dialect) and _rows(run, text, dialect)
+
+
+def _tried(function: Callable[..., object], *arguments: object) -> object:
     try:
-        return run(text).fetchall()
-    except Exception:  # of whatever kind the engine raises: a response may be anything
+        return function(*arguments)
+    except Exception:  # of whatever kind an engine raises: a response may be anything
         return None
 
 
-def _shop(scratch: Path, engine: str, file: str, run: Callable[[str], Any]) -> Contest:
+def _shop(scratch: Path, engine: str, file: str, run: Callable[[str], Any]) -> Iterator[Contest]:
     texts = [_SHAPES[number % len(_SHAPES)].format(number) for number in range(QUERIES)]
     asked = [(Candidate(str(number // 3), "", text), run) for number, text in enumerate(texts)]
-    return _contest(f"a shop on {engine}", asked, SqlConfig(database=file), scratch, engine.lower())
+    return _contests(f"a shop in {file}", asked, SqlConfig(database=file), scratch, engine)
 
 
 def _sqlite(path: Path) -> Callable[[str], Any]:

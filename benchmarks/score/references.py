@@ -1,6 +1,9 @@
 """Verifiers with a document, a reference or a constraint: numbers, formulas, instructions."""
 
+import contextlib
+import io
 import json
+import logging
 import random
 import re
 from collections.abc import Iterator
@@ -73,8 +76,11 @@ def _tables() -> Contest:
 
 
 def _instructions() -> Contest:
-    with mock.patch("nltk.download", return_value=False):  # its module would fetch what is not there
+    # Its module would fetch what is not there, and say that it did; and say of which texts it tells no language.
+    with mock.patch("nltk.download", return_value=False), contextlib.redirect_stdout(io.StringIO()):
         from lm_eval.tasks.ifeval.instructions_registry import INSTRUCTION_DICT
+    for name in ("lm_eval", "lm_eval.tasks.ifeval.instructions"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     lines = (data.FOLDER / "ifeval" / "input_data.jsonl").read_text(encoding="utf-8").splitlines()
     rng, texts, skipped = random.Random(data.SEED), responses.texts(data.FOLDER), ifeval.skipped()
     asked: list[tuple[list[dict[str, Any]], list[Any], list[Candidate]]] = []
@@ -100,4 +106,6 @@ def _instructions() -> Contest:
             for one in batch
         ]
 
-    return Contest("instructions, IFEval's prompts", ours, peer, "lm-eval's checkers")
+    return Contest(
+        "instructions, IFEval's prompts", ours, peer, "lm-eval's checkers", "ours tells languages by py3langid"
+    )

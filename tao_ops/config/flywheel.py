@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -45,7 +45,7 @@ class Flywheel(Strict):
     schedule: str = "0 0 * * *"
     timezone: str = "UTC"
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
-    tasks: dict[str, TaskConfig] = Field(min_length=1)
+    tasks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")], TaskConfig] = Field(min_length=1)
     ingest: IngestConfig = IngestConfig()
     validate_: ValidateConfig = Field(default=ValidateConfig(), alias="validate")
     engine: EngineConfig = EngineConfig()

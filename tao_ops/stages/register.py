@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tao_ops import reward_report
 from tao_ops.benchmarks.decide import Decision, decide
 from tao_ops.errors import MissingInput, ModelError
 from tao_ops.evaluations import facts_of, read_report, stored_report
 from tao_ops.files import read_json
 from tao_ops.records import StageReport
 from tao_ops.registry import BASE, Registry, Submission, open_registry
+from tao_ops.scoring import summary
 from tao_ops.stages import Run
 
 
@@ -52,7 +52,7 @@ def run(run: Run) -> StageReport:
                 report,
                 verdict,
                 str(Path(candidate["path"]) / "manifest.json"),
-                rewards=reward_report.figures(run.lake, run.turn, run.run_id),
+                rewards=summary.figures(run.lake, run.turn, run.run_id),
                 pictures=[str(path) for path in sorted(folder.glob("*.png"))],
             )
         )

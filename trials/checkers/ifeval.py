@@ -38,7 +38,6 @@ def measure(folder: Path, seed: int, most: int | None = None, skipped: Sequence[
     reasons: dict[str, Counter[str | None]] = defaultdict(Counter)
     unexplained: list[dict[str, Any]] = []
     responses = 0
-    random.seed(seed)  # IFEval's checkers draw from it, and langdetect has a seed of its own
     for prompt, given in _prompts(folder)[:most]:
         checkers = [(name, arguments, _published(name, arguments)) for name, arguments in given if name not in skipped]
         for text in made(given, prompt, pool, rng):
@@ -92,6 +91,7 @@ def _published(name: str, arguments: Arguments) -> Callable[[str], bool]:
     langdetect.DetectorFactory.seed = 0
     logging.getLogger("lm_eval").setLevel(logging.CRITICAL)  # a line for each text whose language cannot be told
     logging.getLogger("lm_eval.tasks.ifeval.instructions").setLevel(logging.CRITICAL)
+    random.seed(repr(arguments))  # a checker draws what it does not take from its arguments
     checker = INSTRUCTION_DICT[name](name)
     checker.build_description(**{key: value for key, value in arguments.items() if value})
     return lambda text: bool(text.strip() and checker.check_following(text))

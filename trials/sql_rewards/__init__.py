@@ -59,15 +59,18 @@ def _samples(questions: Sequence[Question]) -> dict[int, list[str]]:
 
 def _consensus(questions: Sequence[Question], samples: dict[int, list[str]], seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
-    supplies = [pools.supply(question, samples.get(question.number, []), rng) for question in questions]
+    supplies = [pools.supply(question, rng) for question in questions]
+    own = [
+        pools.supply_of_model(one.question, samples[one.question.number], one.right)
+        for one in supplies
+        if one.question.number in samples
+    ]
     by_number = {question.number: question for question in questions}
     told: dict[str, Any] = {}
     for right in pools.COMPOSITIONS:
-        drawn = [pool for one in supplies for _ in range(_POOLS) if (pool := pools.draw(one, right, rng)) is not None]
-        rewarded = pools.rewarded(drawn, by_number)
-        told[str(right)] = pools.picks(rewarded)
-        if right:
-            told[str(right)]["auroc"] = pools.auroc(rewarded, np.random.default_rng(seed))
+        told[str(right)] = _composition(supplies, by_number, right, rng)
+        if own:
+            told[str(right)]["model"] = _composition(own, by_number, right, rng)
     wrong: Counter[str] = Counter()
     for one in supplies:
         wrong.update({kind: len(texts) for kind, texts in one.wrong.items()})
@@ -77,6 +80,18 @@ def _consensus(questions: Sequence[Question], samples: dict[int, list[str]], see
         "right_ones": told,
         "model": _model(by_number, samples),
     }
+
+
+def _composition(
+    supplies: Sequence[pools.Supply], questions: dict[int, Question], right: int, rng: random.Random
+) -> dict[str, Any]:
+    """What becomes of pools with so many right ones."""
+    drawn = [pool for one in supplies for _ in range(_POOLS) if (pool := pools.draw(one, right, rng)) is not None]
+    rewarded = pools.rewarded(drawn, questions)
+    told: dict[str, Any] = dict(pools.picks(rewarded))
+    if right:
+        told["auroc"] = pools.auroc(rewarded, np.random.default_rng(rng.randrange(2**32)))
+    return told
 
 
 def _model(questions: dict[int, Question], samples: dict[int, list[str]]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def compare(questions: Sequence[Question], sampled: dict[int, list[str]], seed: 
             theirs = _theirs(question, text, database)
             found = _run(question, text)
             if isinstance(found, NoResult) or theirs is None:
-                counts["not run by ours" if theirs is not None else "not compared by theirs"] += 1
+                counts["not run" if isinstance(found, NoResult) else "not compared by theirs"] += 1
                 continue
             counts["cases"] += 1
             counts["right by theirs"] += theirs

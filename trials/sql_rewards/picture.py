@@ -16,10 +16,11 @@ def plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.6, 4.2), layout="constrained", width_ratios=(3, 2))
     numbers = [number for number, one in cells[0]["right_ones"].items() if "auroc" in one]
-    kinds = [kind for kind in cells[0]["right_ones"][numbers[-1]]["auroc"] if kind != "all"]
+    curves = [{number: _told(cell["right_ones"][number]) for number in numbers} for cell in cells]
+    kinds = [kind for kind in curves[0][numbers[-1]] if kind != "all"]
     colors = pyplot.get_cmap("tab10")(np.linspace(0, 1, 10))
     for i, kind in enumerate([*kinds, "all"]):
-        told = [[cell["right_ones"][number]["auroc"].get(kind) for cell in cells] for number in numbers]
+        told = [[curve[number].get(kind) for curve in curves] for number in numbers]
         if not all(all(one) for one in told):
             continue
         mean = np.array([np.mean([one["auroc"] for one in several]) for several in told])
@@ -29,7 +30,7 @@ def plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
             {"color": "black", "linewidth": 2.5, "zorder": 3} if kind == "all" else {"color": colors[i], "alpha": 0.8}
         )
         at = np.arange(len(numbers)) + (i - len(kinds) / 2) * 0.03
-        label = "mean of the kinds" if kind == "all" else kind
+        label = "mean of the kinds of mistakes" if kind == "all" else kind
         left.errorbar(at, mean, yerr=[low, high], capsize=2, marker="o", markersize=4, label=label, **style)
     left.axhline(0.5, color="grey", linestyle=":", linewidth=1)
     left.set_xticks(range(len(numbers)), [f"{number} of 8" for number in numbers])
@@ -54,3 +55,9 @@ def plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
+
+
+def _told(one: dict[str, Any]) -> dict[str, Any]:
+    """The AUROC of a composition by kind, the model's own among them."""
+    own = one.get("model", {}).get("auroc", {})
+    return {**one["auroc"], **{kind: value for kind, value in own.items() if kind != "all"}}

@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from trials.sql_rewards.authors import asks_for_order
 from trials.sql_rewards.questions import DATA, LIMITS, Question, open_database, schema_of
 
 MODEL = "the model's own"
-"""Responses of the embedded model that run and are wrong: a kind like the mistakes."""
+"""The kind of wrong responses that the embedded model gave, most of which do not run."""
 SIZE = 8
 COMPOSITIONS = (0, 1, 2, 4)
 RIGHT = "right"
@@ -45,27 +45,36 @@ class Pool:
     rewards: tuple[float, ...] = ()
 
 
-def supply(question: Question, sampled: Sequence[str], rng: random.Random) -> Supply:
+def supply(question: Question, rng: random.Random) -> Supply:
     """One accepted query and rewritings of it; and mistakes, wrong by the widest rule, that run.
 
     The widest rule drops repeated rows, takes further columns, and asks for an order only where the question does.
     """
     gold = rng.choice(question.golds)
-    known = [one for text in question.golds if isinstance(one := _run(question, text), Result)]
-    asked = asks_for_order(question.category, question.text)
-
-    def is_wrong(text: str) -> bool:
-        found = _run(question, text)
-        if not isinstance(found, Result):
-            return False
-        return not any(same(one, found, extra_columns=True, repeats=False, order=asked) for one in known)
-
-    kinds = mutations.wrong(gold, schema_of(open_database(question))) | {MODEL: list(dict.fromkeys(sampled))}
+    kinds = mutations.wrong(gold, schema_of(open_database(question)))
     wrong = {}
     for kind, texts in kinds.items():
         tried = rng.sample(texts, min(_MOST_TRIED, len(texts)))
-        wrong[kind] = list(itertools.islice(filter(is_wrong, tried), _MOST_OF_A_KIND))
+        wrong[kind] = list(itertools.islice(_wrong(question, tried, runs=True), _MOST_OF_A_KIND))
     return Supply(question, [gold, *mutations.equal(gold, rng)], wrong)
+
+
+def supply_of_model(question: Question, sampled: Sequence[str], right: Sequence[str]) -> Supply:
+    """The same right texts, and the model's responses that are wrong, whether they run or not."""
+    return Supply(question, right, {MODEL: list(_wrong(question, list(dict.fromkeys(sampled)), runs=False))})
+
+
+def _wrong(question: Question, texts: Sequence[str], *, runs: bool) -> Iterator[str]:
+    known = [one for text in question.golds if isinstance(one := _run(question, text), Result)]
+    asked = asks_for_order(question.category, question.text)
+
+    for text in texts:
+        found = _run(question, text)
+        if isinstance(found, NoResult):
+            if not runs:
+                yield text
+        elif not any(same(one, found, extra_columns=True, repeats=False, order=asked) for one in known):
+            yield text
 
 
 def _run(question: Question, text: str) -> Result | NoResult:

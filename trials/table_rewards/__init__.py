@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from tao_ops.records import Candidate
 from tao_ops.rewards.grounding import numbers
 from tao_ops.settings import PROJECT
 from trials.real_logs.data import DATA
 from trials.record import Cells
+from trials.table_rewards import judging
 from trials.table_rewards.data import KINDS, Item, halves, verbatim
 
 SEED = 1
@@ -26,6 +28,7 @@ GOAL = 0.90
 RESAMPLES = 1000
 _FILE = "tatqa/tatqa_dataset_dev.json"
 _HALVES = ("tuned_on", "result")
+_JUDGED = "neighbour_judged"
 
 Pair = tuple[Item, str, float | None, float | None]
 """An item, its wrong answer, the support of its right answer, and that of the wrong one."""
@@ -42,6 +45,9 @@ def run() -> bool:
         if not cells.known(SEED, name):
             cells.keep(SEED, measure(items), _outcome, name)
         print(f"{name}: {json.dumps({kind: cells.cells[name][kind]['all'] for kind in KINDS})}", flush=True)
+    if not cells.known(SEED, _JUDGED):
+        cells.keep(SEED, _judged(halves(path, SEED)[1]), _outcome, _JUDGED)
+    print(f"{_JUDGED}: {json.dumps(cells.cells[_JUDGED]['auroc'])}", flush=True)
     print(f"table_rewards: {_outcome(cells.cells)}")
     _plot(cells.cells["result"], PROJECT / "docs" / "images" / "table-grounding.png")
     return all(cells.cells["result"][kind]["all"]["auroc"] >= GOAL for kind in KINDS[:3])
@@ -59,6 +65,21 @@ def measure(items: Sequence[Item]) -> dict[str, Any]:
         pairs = [(items[i], items[i].wrong[kind], right[i], value) for i, value in zip(there, wrong, strict=True)]
         told[kind] = {name: _compared(part) for name, part in _parts(pairs).items()}
     return told
+
+
+def _judged(items: Sequence[Item]) -> dict[str, Any]:
+    """AUROC of grounding, of a judge and of both together on answers with the number of a neighbouring cell."""
+    told = judging.verdicts(items, SEED)
+    grounded, said = np.array(told.pop("grounding")), np.array(told.pop("judge_says"))
+    # Ranks, so that neither counts for more because its values spread more widely.
+    both = sum(rankdata(values).reshape(values.shape) for values in (grounded, said))
+    rng = np.random.default_rng(SEED)
+    draws = rng.integers(len(grounded), size=(RESAMPLES, len(grounded)))
+    found = {}
+    for name, values in (("grounding", grounded), ("judge", said), ("both", both)):
+        low, high = np.percentile([auroc(*values[drawn].T) for drawn in draws], [2.5, 97.5])
+        found[name] = {"auroc": round(auroc(*values.T), 3), "low": round(float(low), 3), "high": round(float(high), 3)}
+    return {**told, "auroc": found}
 
 
 def _supports(items: Sequence[Item], values: Sequence[float | None]) -> dict[str, Any]:

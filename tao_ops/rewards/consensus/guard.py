@@ -18,7 +18,9 @@ LEAST = 10
 
 def collapse(batch: Sequence[Candidate], answers: Sequence[Answer | None], guard: GuardConfig) -> str:
     """Why no majority of the batch is believed; empty where nothing speaks against them."""
-    votes = _votes(batch, answers)
+    # One that says nothing that can be compared differs from all others.
+    told = [answer or {"": f"candidate {i}"} for i, answer in enumerate(answers)]
+    votes = _votes(batch, told)
     polled = [counts for counts in votes.values() if counts.total() > 1]
     if len(polled) < LEAST:
         return ""

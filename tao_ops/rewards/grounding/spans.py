@@ -46,7 +46,18 @@ def is_span(value: str, text: str) -> bool:
     """Whether ``value`` stands in ``text`` as whole words, letter by letter, without any of a redactor's ``<…_1>``."""
     if _PLACEHOLDER.search(value):
         return False
-    return re.search(rf"(?<![\w<]){re.escape(value)}(?![\w>])", text) is not None
+    start = text.find(value)
+    while start >= 0:  # no pattern: each value would be compiled anew
+        end = start + len(value)
+        if not (_joins(text[start - 1 : start], "<") or _joins(text[end : end + 1], ">")):
+            return True
+        start = text.find(value, start + 1)
+    return False
+
+
+def _joins(beside: str, bracket: str) -> bool:
+    """Whether the character beside a span makes it a part of a word, or of a placeholder."""
+    return beside.isalnum() or beside in ("_", bracket)
 
 
 def _share(answer: Mapping[str, str] | None, query: str, votes: Mapping[str, Counter[str]]) -> Score:

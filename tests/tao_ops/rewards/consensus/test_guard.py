@@ -8,7 +8,7 @@ import pytest
 from tao_ops.config import ConsensusConfig, GuardConfig
 from tao_ops.records import Candidate
 from tao_ops.rewards.base import Score
-from tao_ops.rewards.consensus import json_answer, score
+from tao_ops.rewards.consensus import Answer, json_answer, score
 
 
 def _score(pools: Sequence[Sequence[str]], others: Sequence[float | None] = (), **guard: Any) -> list[Score]:
@@ -26,6 +26,13 @@ def test_where_all_answers_of_all_queries_are_alike_a_majority_says_nothing() ->
     assert all(one.decided for one in _score(collapsed[:9]))  # too few queries to say so
     mixed = [[*pool[:3], "something else"] for pool in collapsed]
     assert all(one.decided for one in _score(mixed))
+
+
+def test_what_could_not_be_compared_is_no_agreement() -> None:
+    batch = [Candidate(f"q{n}", "", text) for n in range(12) for text in ("SELECT 1", "SELECT 1", "SELEC", "SEL")]
+    answers: list[Answer | None] = [{"": f"{c.query_id}"} if c.text == "SELECT 1" else None for c in batch]
+    found = score(batch, config=ConsensusConfig(kind="consensus", name="c"), answers=answers)
+    assert all(one.decided for one in found if one.reason != "its answer could not be found")
 
 
 def test_where_nearly_all_queries_have_the_same_answer_no_majority_is_believed() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tao_ops import reward_report, turns
+from tao_ops import turns
 from tao_ops.records import StageReport
+from tao_ops.scoring import summary
 from tao_ops.scoring.labels import response_id
 from tao_ops.stages import generate, ingest, score, validate
 from tao_ops.tables import PROMPTS, REWARDS
@@ -27,13 +28,13 @@ def _row(shard: int, task: str = "tickets", **metrics: Any) -> dict[str, Any]:
 
 
 def test_rows_of_a_release_before_rewards_were_calibrated_tell_nothing() -> None:
-    assert reward_report.told([{"shard": 0, "metrics": json.dumps({"mean_reward": 0.5, "flags": {}})}]) == {}
+    assert summary.told([{"shard": 0, "metrics": json.dumps({"mean_reward": 0.5, "flags": {}})}]) == {}
 
 
 def test_a_calibration_that_all_shards_share_is_told_once() -> None:
     same, other = _calibration(30, auroc=0.9), _calibration(31, version="v2", auroc=0.8)
     rows = [_row(shard, calibration=one) for shard, one in enumerate((same, other, same))]
-    told = reward_report.told(rows)["tickets"]
+    told = summary.told(rows)["tickets"]
     assert told["shards"] == 3
     assert [(one["shards"], one["version"], one["n"]) for one in told["calibrations"]] == [
         ([0, 2], "v1", 30),
@@ -74,7 +75,7 @@ def test_counts_are_added_and_warnings_name_their_shards() -> None:
         ),
         _row(2, task="invoices"),
     ]
-    told = reward_report.told(rows)
+    told = summary.told(rows)
     assert list(told) == ["tickets", "invoices"] and told["invoices"]["shards"] == 1
     tickets = told["tickets"]
     assert list(tickets["undecided"]["judge"].items()) == [("no reference", 5), ("undecided", 2)]
@@ -89,12 +90,12 @@ def test_figures_are_weighted_by_labels_and_only_of_this_run(shop: Shop) -> None
     for shard, one in enumerate(by_shard):
         turns.record(shop.run(shard=shard), StageReport("score", metrics={"calibration": {"tickets & co": one}}))
     run = shop.run()
-    assert reward_report.figures(run.lake, run.turn, run.run_id) == {
+    assert summary.figures(run.lake, run.turn, run.run_id) == {
         "reward.tickets-co.labels": pytest.approx(40 / 3),
         "reward.tickets-co.auroc": pytest.approx(0.8),
         "reward.tickets-co.brier": pytest.approx(0.1),
     }
-    assert reward_report.figures(run.lake, run.turn, "manual__2") == {}
+    assert summary.figures(run.lake, run.turn, "manual__2") == {}
 
 
 def test_the_mean_is_over_responses_of_the_task_that_have_a_reward(shop: Shop) -> None:
@@ -109,7 +110,7 @@ def test_the_mean_is_over_responses_of_the_task_that_have_a_reward(shop: Shop) -
         run.lake.write(REWARDS, rows, turn=run.turn, run_id=run.run_id, shard=shard)
     both = {"tickets": _calibration(), "invoices": _calibration()}
     turns.record(run, StageReport("score", metrics={"calibration": both}))
-    figures = reward_report.figures(run.lake, run.turn, run.run_id)
+    figures = summary.figures(run.lake, run.turn, run.run_id)
     assert figures == {
         "reward.tickets.labels": 0.0,
         "reward.tickets.mean": pytest.approx(0.4),
@@ -128,6 +129,6 @@ def test_what_score_records_is_understood(shop: Shop) -> None:
     assert calibration["reason"].startswith("0 labels, too few labels") and calibration["n"] == 0
     assert shown["rewards"]["tickets"]["probes"] > 0
     mean = shown["stages"]["score"]["metrics"]["mean_reward"]
-    figures = reward_report.figures(run.lake, run.turn, run.run_id)
+    figures = summary.figures(run.lake, run.turn, run.run_id)
     assert figures == {"reward.tickets.labels": 0.0, "reward.tickets.mean": pytest.approx(mean)}
     assert json.dumps(shown)
