@@ -8,7 +8,7 @@ The example's whole is ``score_task`` on a pool of 150 queries × 17 responses (
 sampled, where the cache has them), each time in a process of its own; set against the seconds in which ``generate``
 samples the pool's tokens, by its own benchmark.
 
-``TAO_BENCH_REPEATS`` (default 3) says how often. Data that ``TAO_DATA`` does not have are left out or made.
+``TAO_BENCH_REPEATS`` (default 5) says how often. Data that ``TAO_DATA`` does not have are left out or made.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.report import Row, median, spread, write
 from benchmarks.score import checks, data, databases, references, shard
-from benchmarks.score.race import Contest, race
+from benchmarks.score.contests import Contest, race
 from tao_ops.config import load_flywheel
 from tao_ops.rewards import Setting, TaskScorers
 
@@ -28,7 +28,7 @@ GOAL = 0.1
 
 def run() -> None:
     """Measure each scorer and the example, and write the result."""
-    repeats = int(os.environ.get("TAO_BENCH_REPEATS") or 3)
+    repeats = int(os.environ.get("TAO_BENCH_REPEATS") or 5)
     rows, source = data.pool()
     notes: dict[str, str] = {}
     found = [_share(rows, source, repeats)]
@@ -44,7 +44,7 @@ def _contests(rows: Sequence[dict[str, Any]], scratch: Path) -> Iterator[Contest
     flywheel, batch = load_flywheel(shard.TASK), data.candidates(rows)
     task = flywheel.tasks[shard.TASK]
     scorers = TaskScorers(task.scorers, Setting(flywheel.file(""), task.json_schema))
-    yield Contest("the example's scorers together", lambda _: scorers.score(batch))
+    yield Contest("the example's scorers", lambda _: scorers.score(batch))
     yield from checks.contests(batch, flywheel.file(""))
     yield from references.contests()
     yield from databases.contests(scratch)
@@ -55,7 +55,7 @@ def _share(rows: Sequence[dict[str, Any]], source: str, repeats: int) -> Row:
     took = [shard.fresh() for _ in range(repeats)]
     generating = sum(row["tokens"] for row in rows) / shard.tokens_per_second()
     shares = [one / generating for one in took]
-    figure = f"the example's {len(rows)} responses ({source}): scored, calibrated, probed, watched"
+    figure = f"score, the example's {len(rows)} responses, {source}"
     goal, met = f"ratio at most {GOAL}", median(shares) <= GOAL
     name = "generating them"
     return Row(figure, "s", median(took), round(generating, 3), name, median(shares), goal, met, spread(shares))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.score import data
-from benchmarks.score.race import Contest
+from benchmarks.score.contests import Contest
 from tao_ops.config import ConsensusConfig, LanguageConfig, LengthConfig, RefusalConfig, RepetitionConfig
 from tao_ops.records import Candidate
 from tao_ops.rewards import consensus, flags, grounding, json_schema, label, regex
@@ -19,7 +19,7 @@ KEYS = ("customer", "product", "city")
 PATTERN = r"(?i)\b(?:card|account|transfer|price|total|share)s?\b"
 LIMITED = "in a process of its own, with limits of time and memory"
 STRICT = "json.loads takes repeated keys, NaN and any depth; ours does not"
-TEXTS = 3000
+TEXTS = 1000
 
 
 def contests(pool: list[Candidate], include: Path) -> Iterator[Contest]:
@@ -85,13 +85,14 @@ def _consensus(pool: list[Candidate]) -> Contest:
 
     def peer(_: int) -> list[bool]:
         votes: dict[str, Counter[str]] = defaultdict(Counter)
-        for one in pool:
-            votes[one.query_id][one.text] += 1
+        said = [json.dumps(_loaded(one.text) or one.text, sort_keys=True) for one in pool]
+        for one, answer in zip(pool, said, strict=True):
+            votes[one.query_id][answer] += 1
         best = {query_id: counts.most_common(1)[0][0] for query_id, counts in votes.items()}
-        return [best[one.query_id] == one.text for one in pool]
+        return [best[one.query_id] == answer for one, answer in zip(pool, said, strict=True)]
 
-    note = "ours votes on each part of a JSON answer; the majority by hand counts equal texts"
-    return Contest("consensus, JSON by its parts", ours, peer, "Counter.most_common", note)
+    note = "ours votes on each part of an answer, and guards against a majority that is none"
+    return Contest("consensus, JSON by its parts", ours, peer, "json.loads + Counter", note)
 
 
 def _regex() -> Contest:

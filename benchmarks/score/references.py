@@ -12,7 +12,7 @@ from unittest import mock
 
 from benchmarks.score import data
 from benchmarks.score.checks import LIMITED
-from benchmarks.score.race import Contest
+from benchmarks.score.contests import Contest
 from tao_ops.records import Candidate
 from tao_ops.rewards import grounding, instructions, numeric
 from trials.checkers import ifeval, responses
@@ -20,7 +20,7 @@ from trials.table_rewards.data import halves, verbatim
 
 _ANSWERS = ("{} \n#### {}", "{}\nThe answer is {}.", "{}\nSo it is \\boxed{{{}}}.", "{}\nIn the end there are {}.")
 _FORMULAS = ("\\boxed{{\\frac{{{0}}}{{1}}}}", "\\boxed{{\\sqrt{{{0}^2}}}}", "The answer is $2 \\times {0} / 2$.")
-NUMBERS, FORMULAS, DOCUMENTS, PROMPTS, OF_A_PROMPT = 2000, 150, 40, 150, 12
+NUMBERS, FORMULAS, DOCUMENTS, PROMPTS, OF_A_PROMPT = 600, 60, 12, 80, 8
 
 
 def contests() -> Iterator[Contest]:

@@ -38,7 +38,7 @@ REASONS = {
     "#### N.": "a full stop after the number: OpenAI compares `18.` with `18` as texts; lm-eval strips it",
     "The answer is N.": "no `####`: OpenAI's and strict-match read only that",
     "The answer is $1,234.00.": "no `####`; and flexible-extract compares `1234.00` with `1234` as texts",
-    "\\boxed{N}": "no `####`: OpenAI's and strict-match read only that",
+    "\\boxed{N}": "no `####`; and flexible-extract takes the closing `$` along",
     "**Answer:** N": "no `####`: OpenAI's and strict-match read only that",
     "N and words after it": "no `####`: OpenAI's and strict-match read only that",
     "N first, a number after it": "no `####`; and flexible-extract takes the last number of all",

@@ -46,7 +46,8 @@ def plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
         values = [np.mean([cell["right_ones"][number][name] for cell in cells]) for number in every]
         right.plot(range(len(every)), values, marker="o", color=color, label=label)
     right.set_xticks(range(len(every)), [f"{number} of 8" for number in every])
-    right.set_ylim(-0.02, 1.02)
+    right.set_ylim(-0.02, 1.25)
+    right.set_yticks(np.linspace(0, 1, 6))
     right.set_xlabel("right responses in a pool")
     right.set_ylabel("share")
     right.legend(loc="upper left", frameon=False, fontsize=8)

@@ -11,6 +11,7 @@ import numpy as np
 from tao_ops.config import ConsensusConfig
 from tao_ops.records import Candidate
 from tao_ops.rewards import consensus, sql, sql_execution
+from tao_ops.rewards.combine import UNKNOWN
 from tao_ops.rewards.sql import NoResult, Result, same
 from trials.sql_rewards import mutations
 from trials.sql_rewards.authors import asks_for_order
@@ -101,7 +102,10 @@ def draw(supply: Supply, right: int, rng: random.Random) -> Pool | None:
 
 
 def rewarded(pools: Sequence[Pool], questions: Mapping[int, Question]) -> list[Pool]:
-    """The pools with each response's reward: whether it runs, times how many of the pool agree with its result."""
+    """The pools with each response's reward: whether it runs, times how many of the pool agree with its result.
+
+    Where agreement is undecided, as of one that alone has a result, it counts as everywhere: :data:`UNKNOWN`.
+    """
     batch: list[Candidate] = [
         questions[pool.question].candidate(text, pool=f"{i}") for i, pool in enumerate(pools) for text in pool.texts
     ]
@@ -109,7 +113,8 @@ def rewarded(pools: Sequence[Pool], questions: Mapping[int, Question]) -> list[P
     keys = sql.result_keys(batch, sql=LIMITS, folder=DATA)
     config = ConsensusConfig(kind="consensus", name="consensus", answer="sql", sql=LIMITS)
     answers = [None if key is None else {"": key} for key in keys]
-    agree = [one.value or 0.0 for one in consensus.score(batch, config=config, answers=answers, trust=runs)]
+    scores = consensus.score(batch, config=config, answers=answers, trust=runs)
+    agree = [UNKNOWN if one.value is None else one.value for one in scores]
     rewards = [a * b for a, b in zip(runs, agree, strict=True)]
     return [
         Pool(pool.question, pool.kinds, pool.texts, tuple(rewards[i * SIZE : (i + 1) * SIZE]))

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
 from tao_ops.config import LanguageConfig
 from tao_ops.errors import ConfigError
 from tao_ops.records import Candidate
 from tao_ops.rewards.flags.forms import is_code, json_texts
 from tao_ops.rewards.flags.words import count, items
+from tao_ops.rewards.languages import identifier
 
 SURE = 0.9
 """Probability of a language and those close to it, together, from which on it is told."""
@@ -59,7 +58,7 @@ def marks(config: LanguageConfig, batch: Sequence[Candidate]) -> list[bool]:
     >>> marks(config, [Candidate("q", "", text) for text in texts])
     [True, False]
     """
-    known = set(_identifier().labels)
+    known = set(identifier().labels)
     if bad := sorted(set(config.languages) - known):
         mend = f"use codes of ISO 639-1: {', '.join(sorted(code for code in known if len(code) == 2))}"
         raise ConfigError(f"{bad[0]!r} is no language that can be told", where=config.name, mend=mend)
@@ -89,16 +88,8 @@ def _language(text: str) -> str | None:
     letters, size = sum(map(len, said)), sum(len(item.encode()) for item in said)
     if size < _LEAST_BYTES or count(" ".join(said)) < (_LEAST_WORDS if size < 1.5 * letters else _LEAST_FOREIGN):
         return None
-    identifier = _identifier()
-    code, probability = identifier.classify(prose)
+    model = identifier()
+    code, probability = model.classify(prose)
     if probability < SURE:
-        probability = sum(p for other, p in identifier.rank(prose) if _are_close(code, other))
+        probability = sum(p for other, p in model.rank(prose) if _are_close(code, other))
     return str(code) if probability >= SURE else None
-
-
-@cache
-def _identifier() -> Any:
-    """The model of the package, which takes half a second to read."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -3,10 +3,10 @@
 IFEval's checker draws at random, so that a short text is sometimes this, sometimes that; here it is undecided.
 """
 
-from functools import cache
 from typing import Any
 
 from tao_ops.rewards.instructions.rule import Rule
+from tao_ops.rewards.languages import identifier
 
 _LETTERS = 20
 """A text with fewer tells too little of its language."""
@@ -37,7 +37,7 @@ def response_language(text: str, *, language: str) -> bool | None:
 def _is_in(text: str, language: str) -> bool | None:
     if _letters(text) < _LETTERS:
         return None
-    ranked: list[tuple[str, float]] = _identifier().rank(text)
+    ranked: list[tuple[str, float]] = identifier().rank(text)
     if ranked[0][0] == language:
         return True
     return False if dict(ranked).get(language, 0.0) < _DOUBT else None
@@ -48,15 +48,7 @@ def _letters(text: str) -> int:
 
 
 def _a_language(value: Any) -> str:
-    return "" if value in _identifier().labels else "no code of ISO 639-1 that can be told"
-
-
-@cache
-def _identifier() -> Any:
-    """The model of the package, which takes half a second to read."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return "" if value in identifier().labels else "no code of ISO 639-1 that can be told"
 
 
 RULES = {"language:response_language": Rule(response_language, {"language": _a_language})}
