@@ -8,10 +8,11 @@ what was made of it goes.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tao_ops.lake import Lake
+from tao_ops.scoring.labels import response_id
 from tao_ops.tables import CLUSTERS, ERASURES, PROMPTS, QUARANTINE, QUERIES, RESPONSES, REWARDS
 
 TABLES = (REWARDS, RESPONSES, PROMPTS, CLUSTERS, QUARANTINE, QUERIES)
@@ -50,6 +51,7 @@ class Plan:
         requests: request ids of the subject's rows, by source.
         kept: by query, the turns in which somebody else sent it too.
         shared: how many rows of the subject are behind a prompt that stays, by turn and query.
+        rated: by turn, ids in ``rewards`` of the answers that the subject was given to queries that stay.
     """
 
     flywheel: str
@@ -58,6 +60,7 @@ class Plan:
     requests: Mapping[str, frozenset[str]]
     kept: Mapping[str, frozenset[str]]
     shared: Mapping[tuple[str, str], int]
+    rated: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def gone(self, turn: str, query_id: str) -> bool:
         """Whether what was made of a turn's query goes."""
@@ -66,7 +69,7 @@ class Plan:
 
 def make_plan(lake: Lake, flywheel: str, subject: Subject) -> Plan:
     """Find what the subject has in the flywheel; an erasure that was begun before is taken up."""
-    columns = ["turn", "query_id", "source", "request_id"]
+    columns = ["turn", "query_id", "source", "request_id", "response"]
     mine = lake.read(QUERIES, columns=columns, flywheel=flywheel, **subject.where).to_pylist()
     requests: defaultdict[str, set[str]] = defaultdict(set)
     for row in mine:
@@ -81,6 +84,10 @@ def make_plan(lake: Lake, flywheel: str, subject: Subject) -> Plan:
             if row["user_hash"] != subject.user_hash:
                 kept[row["query_id"]].add(row["turn"])
     counts = Counter((row["turn"], row["query_id"]) for row in mine)
+    rated: defaultdict[str, set[str]] = defaultdict(set)
+    for row in mine:
+        if row["response"] and row["turn"] in kept.get(row["query_id"], ()):
+            rated[row["turn"]].add(response_id(row["query_id"], row["response"]))
     return Plan(
         flywheel,
         subject,
@@ -88,6 +95,7 @@ def make_plan(lake: Lake, flywheel: str, subject: Subject) -> Plan:
         {source: frozenset(ids) for source, ids in requests.items()},
         {query_id: frozenset(turns) for query_id, turns in kept.items()},
         {(turn, query_id): count for (turn, query_id), count in counts.items() if turn in kept.get(query_id, ())},
+        {turn: frozenset(ids) for turn, ids in rated.items()},
     )
 
 
@@ -103,6 +111,8 @@ def remove(lake: Lake, plan: Plan, *, dry_run: bool = False) -> dict[str, int]:
         table.name: sum(act(table, except_turns=turns, query_id=ids, **own) for turns, ids in groups.items())
         for table in (REWARDS, RESPONSES, PROMPTS)
     }
+    # Where somebody else sent the query too, its candidates stay; the answer that the subject was given does not.
+    rows[REWARDS.name] += sum(act(REWARDS, turn=turn, response_id=ids, **own) for turn, ids in plan.rated.items())
     rows[CLUSTERS.name] = act(CLUSTERS, query_id=alone, **own)
     rows[QUARANTINE.name] = _quarantine(plan, act)
     rows[QUERIES.name] = act(QUERIES, **own, **plan.subject.where)

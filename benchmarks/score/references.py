@@ -38,7 +38,8 @@ def _numbers() -> Contest:
     for solution, number in data.solutions(NUMBERS):
         said = number if rng.random() < 0.5 else str(int(number) + 1)
         batch.append(Candidate("q", "", rng.choice(_ANSWERS).format(solution, said), reference=number))
-    return Contest("numeric, numbers", lambda _: numeric.score(batch), lambda _: _verified(batch), "math_verify")
+    note = "ours compares plain numbers as fractions, and asks Math-Verify for formulas alone"
+    return Contest("numeric, numbers", lambda _: numeric.score(batch), lambda _: _verified(batch), "math_verify", note)
 
 
 def _formulas() -> Contest:

@@ -14,7 +14,7 @@ from croniter import croniter
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from tao_ops.config.base import Strict
-from tao_ops.config.scorers import JudgeConfig, RewardModelConfig
+from tao_ops.config.scorers import JudgeConfig, RewardModelConfig, same_folder
 from tao_ops.config.sources import SourceConfig
 from tao_ops.config.stages import (
     EngineConfig,
@@ -103,7 +103,10 @@ class Flywheel(Strict):
         """The gate does not trust the reward: what judges a benchmark has had no say in what was trained on."""
         scorers = [one for task in self.tasks.values() for one in task.scorers]
         rewarding = {one.asked for one in scorers if isinstance(one, JudgeConfig)}
-        rewarding |= {one.model for one in scorers if isinstance(one, RewardModelConfig)}
+        rewarding |= {same_folder(one.model) for one in scorers if isinstance(one, RewardModelConfig)}
+        # The champion descends from the flywheel's model.
+        judged = {"champion", same_folder(self.model)}
+        rewarding |= judged if rewarding & judged else set()
         for name, task in self.tasks.items():
             for i, benchmark in enumerate(task.benchmarks):
                 if benchmark.judge is None:
@@ -113,8 +116,8 @@ class Flywheel(Strict):
                     raise ValueError(
                         f"tasks.{name}.benchmarks.{i}.judge is {asked!r}, which the update's reward asks too"
                     )
-                if asked == "champion":
-                    raise ValueError(f"tasks.{name}.benchmarks.{i}.judge is the champion, which is judged itself")
+                if asked in judged:
+                    raise ValueError(f"tasks.{name}.benchmarks.{i}.judge is {asked!r}, which is judged itself")
         return self
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """How a task's responses are scored: one entry per scorer."""
 
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -189,6 +190,11 @@ class ConsensusConfig(Scorer):
         return self
 
 
+def same_folder(name: str) -> str:
+    """A model's name, its folder's written in one way."""
+    return posixpath.normpath(name)
+
+
 class JudgeConfig(Scorer):
     """A language model that judges by a rubric; its verdict is the probability of its answer's token."""
 
@@ -208,7 +214,9 @@ class JudgeConfig(Scorer):
     @property
     def asked(self) -> str:
         """Which model judges: two judges of the same one are the same, whatever their rubrics."""
-        return f"{self.server.model} at {self.server.url}" if self.server is not None else self.model
+        if self.server is not None:
+            return f"{self.server.model} at {self.server.url.rstrip('/').lower()}"
+        return same_folder(self.model)
 
     @property
     def template_file(self) -> str:
@@ -237,6 +245,13 @@ class OwnScorerConfig(Scorer):
     options: dict[str, Any] = Field(default_factory=dict)
     verifier: bool = False
     """Checks by rule, without a model: exploration may ask it, and it is combined as the verifiers are."""
+    least: Share = 0.0
+    """A response that scores less here has reward 0; 1 for a verifier, where it isn't given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strict(cls, raw: Any) -> Any:
+        return {"least": 1.0, **raw} if isinstance(raw, Mapping) and raw.get("verifier") else raw
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -6,7 +6,14 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tao_ops.config.base import Strict
-from tao_ops.config.scorers import CalibrationConfig, JudgeConfig, MonitorConfig, ProbeConfig, ScorerConfig
+from tao_ops.config.scorers import (
+    CalibrationConfig,
+    ConsensusConfig,
+    JudgeConfig,
+    MonitorConfig,
+    ProbeConfig,
+    ScorerConfig,
+)
 from tao_ops.config.strategies import StrategyConfig, StrategyKind
 
 
@@ -93,6 +100,12 @@ class TaskConfig(Strict):
             names = [one.name for one in named]
             if len(set(names)) != len(names):
                 raise ValueError(f"'{what}' of a task need different names")
+        return self
+
+    @model_validator(mode="after")
+    def _one_consensus(self) -> Self:
+        if sum(isinstance(one, ConsensusConfig) for one in self.scorers) > 1:
+            raise ValueError("a task has one 'consensus': it says what its answers are compared by")
         return self
 
     @model_validator(mode="after")

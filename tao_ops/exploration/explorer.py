@@ -44,7 +44,9 @@ def explored(
     ways = [Way(one, built[one.name], one.longest(config.max_tokens)) for one in config.strategies if one.name in built]
     scorers = rewards.cheap(config.scorers)
     setting = Setting(flywheel.file(""), config.json_schema)
-    return Explored(ways, TaskScorers(scorers, setting), calibrator if len(scorers) == len(config.scorers) else None)
+    asked = {one.name for one in scorers}
+    usable = calibrator if calibrator is not None and set(calibrator.names) <= asked else None
+    return Explored(ways, TaskScorers(scorers, setting), usable)
 
 
 @dataclass(frozen=True)

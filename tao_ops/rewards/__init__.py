@@ -4,16 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tao_ops.config import ConsensusConfig, ScorerConfig
+from tao_ops.config.scorers import Flag
 from tao_ops.records import Candidate
 from tao_ops.rewards import combine, consensus, flags
 from tao_ops.rewards.base import Models, Score, Scorer
-from tao_ops.rewards.combine import Calibrated, is_verifier
+from tao_ops.rewards.combine import EMPTY, Calibrated, is_verifier
 from tao_ops.rewards.scorers import Setting, answers, build
 
 __all__ = ["Calibrated", "Models", "Score", "Scored", "Scorer", "Setting", "TaskScorers", "cheap"]
-
-EMPTY = "empty"
-"""The flag of a response without an answer; its reward is 0."""
 
 
 @dataclass(frozen=True)
@@ -53,39 +51,55 @@ class TaskScorers:
         self._answers = answers(self._consensus, setting)
 
     def score(
-        self, batch: Sequence[Candidate], *, calibrator: Calibrated | None = None, barred: Collection[str] = ()
+        self,
+        batch: Sequence[Candidate],
+        *,
+        calibrator: Calibrated | None = None,
+        barred: Collection[str] = (),
+        guarded: bool = True,
     ) -> list[Scored]:
         """All scorers over a batch, in its order; a query's candidates are in one batch.
 
-        Verifiers come first: a vote counts as far as they believe it. Consensus comes last, since it is checked against
-        the others.
+        Verifiers come first: a vote counts as far as they believe it, and not at all where a flag rejects. Consensus
+        comes last, since it is checked against the others.
+
+        Args:
+            guarded: whether consensus looks for signs of collapse in the batch; it does not where the batch is made up,
+                as anchors and probes are.
         """
         columns = {name: scorer(batch) for name, scorer in self._scorers.items()}
-        marks = flags.mark(self.configs, batch)
+        marks = [
+            mark if candidate.text.strip() else (EMPTY, *mark)
+            for candidate, mark in zip(batch, flags.mark(self.configs, batch), strict=True)
+        ]
         said = self._answers(batch)
         rows = [{name: column[i] for name, column in columns.items()} for i in range(len(batch))]
-        out = [self._out(*each) for each in zip(batch, rows, marks, strict=True)]
-        verified = [
-            combine.verified(self.configs, _decided(row)) if candidate.text.strip() else 0.0
-            for candidate, row in zip(batch, rows, strict=True)
+        rejecting = {EMPTY, *flags.rejects(self.configs)}
+        trust = [
+            0.0 if rejecting & set(mark) else combine.verified(self.configs, _decided(row))
+            for row, mark in zip(rows, marks, strict=True)
         ]
         if self._consensus is not None:
-            others = [_mean(row.values()) for row in rows]
-            votes = consensus.score(batch, config=self._consensus, answers=said, trust=verified, others=others)
+            votes = consensus.score(
+                batch,
+                config=self._consensus,
+                answers=said,
+                trust=trust,
+                others=[_mean(row.values()) for row in rows],
+                guarded=guarded,
+            )
             rows = [{**row, self._consensus.name: vote} for row, vote in zip(rows, votes, strict=True)]
         scored = [
             Scored(
-                scores={name: one.value for name, one in row.items() if one.value is not None},
+                scores=_decided(row),
                 undecided={name: one.reason for name, one in row.items() if one.value is None},
-                flags=mark if candidate.text.strip() else (EMPTY, *mark),
+                flags=mark,
                 answer=consensus.key_of(answer),
                 verified=trusted,
-                vetoed=vetoed,
+                vetoed=combine.vetoed(self.configs, _decided(row), mark),
                 reward=None,
             )
-            for candidate, row, mark, answer, trusted, vetoed in zip(
-                batch, rows, marks, said, verified, out, strict=True
-            )
+            for row, mark, answer, trusted in zip(rows, marks, said, trust, strict=True)
         ]
         return self.rewarded(scored, calibrator=calibrator, barred=barred)
 
@@ -103,16 +117,15 @@ class TaskScorers:
             for one in scored
         ]
 
-    def _out(self, candidate: Candidate, row: Mapping[str, Score], marks: Collection[str]) -> bool:
-        return not candidate.text.strip() or combine.vetoed(self.configs, _decided(row), marks)
-
 
 def cheap(configs: Sequence[ScorerConfig]) -> tuple[ScorerConfig, ...]:
-    """The scorers that ask no model: exploration scores each round by them."""
+    """The scorers and flags that ask no model: exploration scores each round by them."""
     return tuple(
         config
         for config in configs
-        if is_verifier(config) or (isinstance(config, ConsensusConfig) and config.embedding is None)
+        if is_verifier(config)
+        or isinstance(config, Flag)
+        or (isinstance(config, ConsensusConfig) and config.embedding is None)
     )
 
 

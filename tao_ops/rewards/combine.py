@@ -21,6 +21,11 @@ class Calibrated(Protocol):
         """Names it."""
         ...
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The scorers that it weighs."""
+        ...
+
     def probability(self, scores: Mapping[str, float]) -> float | None:
         """Of the scores that were decided; None where they say nothing."""
         ...
@@ -47,17 +52,24 @@ def verified(configs: Sequence[ScorerConfig], scores: Mapping[str, float]) -> fl
     return product
 
 
+EMPTY = "empty"
+"""The flag of a response without an answer; its reward is 0."""
+
+
 def vetoed(configs: Sequence[ScorerConfig], scores: Mapping[str, float], flags: Collection[str]) -> bool:
-    """Whether a verifier gave less than its least, or a flag rejects."""
+    """Whether a verifier gave less than its least, a flag rejects, or there is no answer."""
+    if EMPTY in flags:
+        return True
     for config in configs:
         if isinstance(config, Flag) and config.rejects and config.name in flags:
             return True
-        if isinstance(config, Verifier) and scores.get(config.name, 1.0) < config.least:
+        if isinstance(config, (Verifier, OwnScorerConfig)) and scores.get(config.name, 1.0) < config.least:
             return True
     return False
 
 
-def _decides(config: ScorerConfig) -> bool:
+def decides(config: ScorerConfig) -> bool:
+    """Whether a scorer's verdict is the truth."""
     return isinstance(config, Verifier) and config.decides
 
 
@@ -69,6 +81,8 @@ def combine(
     barred: Collection[str] = (),
 ) -> float | None:
     """The reward of a response that nothing vetoes; None where no scorer decided.
+
+    Where the calibrator weighs none of those that decided, the rule without a calibrator holds.
 
     A verifier that ``decides`` is the truth, where it has a verdict.
 
@@ -85,10 +99,10 @@ def combine(
     told = {config.name: scores[config.name] for config in used if config.name in scores}
     if not told:
         return None
-    decided = [told[config.name] for config in used if _decides(config) and config.name in told]
+    decided = [told[config.name] for config in used if decides(config) and config.name in told]
     if decided:
         return min(decided)
-    if calibrator is not None:
-        return calibrator.probability(told)
+    if calibrator is not None and (probability := calibrator.probability(told)) is not None:
+        return probability
     soft = [told.get(config.name, UNKNOWN) for config in used if is_soft(config)]
     return verified(used, told) * (1.0 + sum(soft) / len(soft)) / 2.0 if soft else verified(used, told)

@@ -1,9 +1,11 @@
 """Scorers of your own: a Python file below ``include/``, or an entry point of an installed package."""
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,10 +46,12 @@ def load(config: OwnScorerConfig, include: Path) -> Scorer:
 
 
 def _from_file(path: Path) -> tuple[Callable[..., Any], str]:
-    spec = importlib.util.spec_from_file_location(f"tao_own_scorer_{path.stem}", path)
+    name = f"tao_own_scorer_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"  # two folders may have a score.py
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError("a scorer's file is Python", where=path, mend="name a .py file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look for it there
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a stranger's code raises

@@ -71,7 +71,14 @@ def build(config: ScorerConfig, setting: Setting) -> Scorer | None:
             return partial(grounding.spans.score, keys=config.keys) if config.keys else grounding.numbers.score
         case SqlExecutionConfig():
             sql.check(config.sql, setting.include)
-            return partial(sql_execution.score, sql=config.sql, folder=setting.include)
+            return partial(
+                sql_execution.score,
+                sql=config.sql,
+                folder=setting.include,
+                extra_columns=config.extra_columns,
+                repeats=config.repeats,
+                order=config.order,
+            )
         case NumericConfig():
             return numeric.score
         case InstructionsConfig():

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tao_ops.config import CalibrationConfig, ScorerConfig
-from tao_ops.config.scorers import Flag, Verifier
+from tao_ops.config import CalibrationConfig, Flywheel, ScorerConfig
+from tao_ops.config.scorers import Flag
 from tao_ops.lake import Lake
 from tao_ops.rewards.calibration import CalibrationReport, Calibrator, Case, agreement, fit, out_of_fold, report
-from tao_ops.rewards.combine import VERSION
+from tao_ops.rewards.combine import VERSION, decides
+from tao_ops.scoring.labels import same_scorers
 from tao_ops.tables import TURNS
 from tao_ops.turn import Turn
 
@@ -55,7 +56,7 @@ class Calibration:
 
 def scorer_names(configs: Sequence[ScorerConfig]) -> tuple[str, ...]:
     """The scorers that a calibrator weighs: not the flags, nor those whose verdict is the truth."""
-    return tuple(c.name for c in configs if not isinstance(c, Flag) and not (isinstance(c, Verifier) and c.decides))
+    return tuple(c.name for c in configs if not isinstance(c, Flag) and not decides(c))
 
 
 def calibrate(
@@ -93,12 +94,18 @@ def calibrate(
     return Calibration(found, f"fitted to {found.source}" + (f" ({why})" if why else ""), known)
 
 
-def newest(lake: Lake, turn: Turn, task: str) -> Calibrator | None:
-    """The calibrator of the newest turn before this one that had one; of its shards, the first's."""
-    rows = lake.read(TURNS, columns=["turn", "shard", "metrics"], flywheel=turn.flywheel, stage="score").to_pylist()
-    for row in sorted(rows, key=lambda row: (row["turn"], -row["shard"]), reverse=True):
-        if row["turn"] < turn.key:
-            told = json.loads(row["metrics"]).get("calibration", {}).get(task, {}).get("calibrator")
-            if told is not None:
-                return Calibrator.from_dict(told, where=f"turn {row['turn']}, shard {row['shard']}")
+def newest(lake: Lake, flywheel: Flywheel, turn: Turn, task: str) -> Calibrator | None:
+    """The calibrator of the newest turn before this one that had one for the scorers of now; of its shards, the first.
+
+    None where the newest turn with these scorers had none.
+    """
+    turns = same_scorers(lake, flywheel, turn, task)
+    if not turns:
+        return None
+    where: dict[str, Any] = {"flywheel": turn.flywheel, "turn": turns[-1], "stage": "score"}
+    rows = lake.read(TURNS, columns=["shard", "metrics"], **where).to_pylist()
+    for row in sorted(rows, key=lambda row: int(row["shard"])):
+        told = json.loads(row["metrics"]).get("calibration", {}).get(task, {}).get("calibrator")
+        if told is not None:
+            return Calibrator.from_dict(told, where=f"turn {turns[-1]}, shard {row['shard']}")
     return None

@@ -5,6 +5,7 @@ and its row in ``rewards`` has an id of its own, by which a later turn finds it 
 """
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +13,18 @@ from typing import Any
 
 from tao_ops import exam
 from tao_ops.config import Flywheel, ScorerConfig
-from tao_ops.config.scorers import Verifier
 from tao_ops.lake import Lake
 from tao_ops.records import Candidate, Prompt
 from tao_ops.rewards import Scored
 from tao_ops.rewards.calibration import Case, Source, read_anchors
-from tao_ops.tables import PROMPTS, QUERIES, REWARDS
+from tao_ops.rewards.combine import decides, vetoed
+from tao_ops.tables import PROMPTS, QUERIES, REWARDS, TURNS
 from tao_ops.turn import Turn
 
 MOST = 20_000
 """Labels of earlier turns that are fitted to, the newest ones."""
+LOOK_BACK = 30
+"""Turns that are looked at for labels and for a calibrator, whatever ``calibration.history`` says."""
 _LOGGED = ":@"
 """In a response's id between its query's and the digest of a production response; no strategy is named so."""
 
@@ -82,31 +85,72 @@ def feedback(lake: Lake, turn: Turn, prompts: Mapping[str, Prompt]) -> list[Labe
     return found
 
 
-def earlier(lake: Lake, flywheel: Flywheel, turn: Turn, task: str) -> list[Case]:
-    """Labelled cases of the turns before this one, by feedback and by verifiers that decide; the newest ones."""
+@dataclass(frozen=True)
+class Known:
+    """Labelled cases, and those among them that something vetoes: they are worth nothing, whatever is fitted."""
+
+    labelled: Sequence[Case] = ()
+    refused: Sequence[Case] = ()
+
+
+def earlier(lake: Lake, flywheel: Flywheel, turn: Turn, task: str) -> Known:
+    """Labelled cases of the turns before this one, by feedback and by verifiers that decide; the newest ones.
+
+    Only of turns whose scorers were what they are now: a score by another rubric or rule is another score.
+    """
     config = flywheel.tasks[task]
-    have = lake.read(REWARDS, columns=["turn"], flywheel=turn.flywheel).column("turn").unique().to_pylist()
-    turns = sorted(key for key in have if key < turn.key)[-config.calibration.history :]
-    if not turns or not config.calibration.history:
-        return []
-    verdicts = _verdicts(lake, turn.flywheel, turns)
-    deciders = [one.name for one in config.scorers if isinstance(one, Verifier) and one.decides]
-    if not any(verdicts.values()) and not deciders:
-        return []
-    cases: list[Case] = []
+    if not config.calibration.history:
+        return Known()
+    turns = same_scorers(lake, flywheel, turn, task)[-config.calibration.history :]
+    verdicts = _verdicts(lake, turn.flywheel, turns) if turns else {}
+    if not any(verdicts.values()) and not any(map(decides, config.scorers)):
+        return Known()
+    labelled: list[Case] = []
+    out: list[Case] = []
     for key in reversed(turns):
-        cases += _cases(lake, turn.flywheel, key, task, verdicts.get(key, {}), config.scorers)
-        if len(cases) >= MOST:
+        for case, out_of in _cases(lake, turn.flywheel, key, task, verdicts.get(key, {}), config.scorers):
+            (out if out_of else labelled).append(case)
+        if len(labelled) + len(out) >= MOST:
             break
-    return cases[:MOST]
+    return Known(labelled[:MOST], out[:MOST])
+
+
+def scorers_digest(flywheel: Flywheel, task: str) -> str:
+    """Sixteen hex digits of everything that a task's scores are made by, files among them but for databases."""
+    sha = hashlib.sha256()
+    for config in flywheel.tasks[task].scorers:
+        sha.update(config.model_dump_json().encode())
+        for key in ("file", "rubric", "template_file"):
+            if (file := getattr(config, key, None)) is not None:
+                sha.update(flywheel.file(file).read_bytes())
+    if (schema := flywheel.tasks[task].json_schema) is not None:
+        sha.update(flywheel.file(schema).read_bytes())
+    return sha.hexdigest()[:16]
+
+
+def same_scorers(lake: Lake, flywheel: Flywheel, turn: Turn, task: str) -> list[str]:
+    """The turns before this one that were scored by the task's scorers as they are now, oldest first."""
+    where: dict[str, Any] = {"flywheel": turn.flywheel, "stage": "score"}
+    have = lake.read(TURNS, columns=["turn"], **where).column("turn").unique().to_pylist()
+    newest = sorted(key for key in have if key < turn.key)[-LOOK_BACK:]
+    if not newest:
+        return []
+    digest = scorers_digest(flywheel, task)
+    rows = lake.read(TURNS, columns=["turn", "metrics"], **where, turn=newest).to_pylist()
+    return sorted({row["turn"] for row in rows if json.loads(row["metrics"]).get("scorers", {}).get(task) == digest})
 
 
 def verified(configs: Sequence[ScorerConfig], query_id: str, scored: Mapping[str, float]) -> Case | None:
     """A case that a verifier which decides has labelled, without that verifier's own score; None where none has."""
-    deciders = {one.name for one in configs if isinstance(one, Verifier) and one.decides}
+    deciders = {one.name for one in configs if decides(one)}
     values = [scored[name] for name in deciders if name in scored]
     rest = {name: value for name, value in scored.items() if name not in deciders}
     return Case(query_id, rest, float(min(values) >= 0.5), "verified") if values and rest else None
+
+
+def refused(configs: Sequence[ScorerConfig], scores: Mapping[str, float], flags: Sequence[str]) -> bool:
+    """Whether something else than the verifiers that decide vetoes a response: their own verdict is its label."""
+    return vetoed([one for one in configs if not decides(one)], scores, flags)
 
 
 def response_id(query_id: str, text: str) -> str:
@@ -126,20 +170,21 @@ def _cases(
     task: str,
     verdicts: Mapping[tuple[str, str], float],
     configs: Sequence[ScorerConfig],
-) -> list[Case]:
+) -> list[tuple[Case, bool]]:
+    """Cases of one turn, each with whether something vetoes it."""
     where: dict[str, Any] = {"flywheel": flywheel, "turn": key}
     mine = set(lake.read(PROMPTS, columns=["query_id"], task=task, **where).column("query_id").to_pylist())
     labels = {response_id(query_id, text): label for (query_id, text), label in verdicts.items()}
-    rows = lake.read(REWARDS, columns=["response_id", "query_id", "scores"], **where).to_pylist()
-    cases: list[Case] = []
+    rows = lake.read(REWARDS, columns=["response_id", "query_id", "scores", "flags"], **where).to_pylist()
+    cases: list[tuple[Case, bool]] = []
     for row in sorted(rows, key=lambda row: str(row["response_id"])):
         scores = dict(row["scores"])
         if row["query_id"] not in mine or not scores:
             continue
         if (label := labels.get(row["response_id"])) is not None:
-            cases.append(Case(row["query_id"], scores, label, "feedback"))
+            cases.append((Case(row["query_id"], scores, label, "feedback"), vetoed(configs, scores, row["flags"])))
         elif not is_logged(row["response_id"]) and (case := verified(configs, row["query_id"], scores)) is not None:
-            cases.append(case)
+            cases.append((case, refused(configs, case.scores, row["flags"])))
     return cases
 
 

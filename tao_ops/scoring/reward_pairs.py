@@ -40,7 +40,7 @@ class Pair:
 
     Attributes:
         chosen: text of the better one; ``rejected`` that of the other.
-        ids: of both in ``responses``; empty for those that users were given.
+        ids: turn and id of both in ``responses``; empty for those that users were given.
     """
 
     source: Source
@@ -162,19 +162,24 @@ def _turns(lake: Lake, turn: Turn, window: int) -> list[str]:
 def _judged(
     flywheel: Flywheel, task: str, lake: Lake, where: Mapping[str, Any], prompts: Mapping[str, Any]
 ) -> dict[str, list[_Response]]:
-    """The different answers to each query, best first."""
+    """The different answers to each query in the newest turn that has some, best first.
+
+    Of one turn only: rewards of several are made by several calibrators, and responses of several have the same ids.
+    """
     columns = ["turn", "response_id", "scores", "reward"]
     rewards = {(r["turn"], r["response_id"]): r for r in lake.read(REWARDS, columns=columns, **where).to_pylist()}
     columns = ["turn", "response_id", "query_id", "answer", "finish_reason"]
-    found: dict[str, dict[str, _Response]] = defaultdict(dict)
+    found: dict[tuple[str, str], dict[str, _Response]] = defaultdict(dict)
     for row in sorted(lake.read(RESPONSES, columns=columns, **where).to_pylist(), key=lambda r: str(r["response_id"])):
         scored = rewards.get((row["turn"], row["response_id"]))
         if row["query_id"] in prompts and row["answer"] and scored is not None:
             passes = _passes(flywheel, task, dict(scored["scores"] or ()))
             whole = row["finish_reason"] == "stop"
-            response = _Response(row["response_id"], row["answer"], whole, passes, scored["reward"])
-            found[row["query_id"]].setdefault(row["answer"], response)
-    ranked = {query_id: sorted(each.values(), key=_rank) for query_id, each in found.items()}
+            named = f"{row['turn']} {row['response_id']}"
+            response = _Response(named, row["answer"], whole, passes, scored["reward"])
+            found[row["turn"], row["query_id"]].setdefault(row["answer"], response)
+    newest = {query_id: turn for turn, query_id in sorted(found)}
+    ranked = {query_id: sorted(found[turn, query_id].values(), key=_rank) for query_id, turn in newest.items()}
     return defaultdict(list, ranked)
 
 
@@ -197,16 +202,18 @@ def _passes(flywheel: Flywheel, task: str, scores: Mapping[str, float]) -> bool 
 
 def _liked(lake: Lake, where: Mapping[str, Any], prompts: Mapping[str, Any]) -> dict[str, list[Pair]]:
     """Of each query that users rated, responses that they liked before those that they did not."""
-    told: dict[str, dict[str, set[str]]] = defaultdict(lambda: {"up": set(), "down": set()})
+    told: dict[str, Counter[str]] = defaultdict(Counter)
     columns = ["query_id", "response", "feedback"]
     for row in lake.read(QUERIES, columns=columns, **where, feedback=["up", "down"]).to_pylist():
         if row["query_id"] in prompts and row["response"]:
-            told[row["query_id"]][row["feedback"]].add(row["response"])
+            told[row["query_id"]][row["response"]] += 1 if row["feedback"] == "up" else -1
     return {
         query_id: [
             Pair(Source.FEEDBACK, chosen, rejected)
             for chosen, rejected in zip(
-                sorted(said["up"] - said["down"]), sorted(said["down"] - said["up"]), strict=False
+                sorted(text for text, votes in said.items() if votes > 0),
+                sorted(text for text, votes in said.items() if votes < 0),
+                strict=False,
             )
         ]
         for query_id, said in told.items()

@@ -66,10 +66,14 @@ def score_task(shard: Shard, task: str, candidates: Sequence[Candidate], prompts
     setting = Setting(shard.flywheel.file(""), config.json_schema, shard.models)
     scorers = TaskScorers(config.scorers, setting)
     known = [*labels.anchors(shard.flywheel, task), *labels.feedback(shard.lake, shard.turn, prompts)]
-    every = scorers.score([*candidates, *(one.candidate for one in known)])
+    # Anchors are a batch of their own: their pools must not pass for the shard's, where a collapse is looked for.
+    pools = [one for one in known if not one.response_id]
+    judged = [one for one in known if one.response_id]
+    every = scorers.score([*candidates, *(one.candidate for one in judged)])
     scored, beside = every[: len(candidates)], every[len(candidates) :]
+    anchored = scorers.score([one.candidate for one in pools], guarded=False)
     cases = _Cases(config.scorers, labels.earlier(shard.lake, shard.flywheel, shard.turn, task))
-    cases.add(candidates, scored, known, beside)
+    cases.add(candidates, scored, [*pools, *judged], [*anchored, *beside])
     calibration = cases.calibrate(config, shard.seed)
     rewarded = scorers.rewarded(scored, calibrator=calibration.calibrator)
     tried = _probe(scorers, config, candidates, rewarded, calibration, shard.seed)
@@ -82,7 +86,7 @@ def score_task(shard: Shard, task: str, candidates: Sequence[Candidate], prompts
     return TaskRewards(
         scored=rewarded,
         best=_best(candidates, rewarded),
-        judged=[(one, score) for one, score in zip(known, beside, strict=True) if one.response_id],
+        judged=list(zip(judged, beside, strict=True)),
         calibration=calibration,
         probes=tried,
         barred=out,
@@ -98,15 +102,12 @@ def _best(candidates: Sequence[Candidate], rewarded: Sequence[Scored]) -> dict[s
 
 
 class _Cases:
-    """All cases that are known of a task: labelled ones, by whether a verifier refuses them, and the turn's own."""
+    """All cases that are known of a task: labelled ones, by whether something refuses them, and the turn's own."""
 
-    def __init__(self, configs: Sequence[ScorerConfig], earlier: Sequence[Case]) -> None:
+    def __init__(self, configs: Sequence[ScorerConfig], earlier: labels.Known) -> None:
         self._configs = configs
-        self.labelled: list[Case] = []
-        self.refused: list[Case] = []
+        self.labelled, self.refused = list(earlier.labelled), list(earlier.refused)
         self.own: list[Case] = []
-        for case in earlier:
-            self._put(case, vetoed=combine.vetoed(configs, case.scores, ()))
 
     def add(
         self,
@@ -121,8 +122,8 @@ class _Cases:
                 self._put(one.case(score), vetoed=score.vetoed)
         for candidate, score in zip(candidates, scored, strict=True):
             case = labels.verified(self._configs, candidate.query_id, score.scores)
-            if case is not None:
-                self._put(case, vetoed=score.vetoed)
+            if case is not None and len(self.labelled) + len(self.refused) < labels.MOST:
+                self._put(case, vetoed=labels.refused(self._configs, case.scores, score.flags))
             if not score.vetoed and score.scores:
                 self.own.append(Case(candidate.query_id, score.scores))
 
@@ -165,7 +166,7 @@ def _probe(
     around = [candidate for candidate in candidates if candidate.query_id in probed]
     honest = {id(candidate): scored for candidate, scored in zip(candidates, rewarded, strict=True)}
     batch = [*around, *(replace(probe.candidate, votes=False) for probe in probes)]
-    found = scorers.score(batch, calibrator=calibration.calibrator)[len(around) :]
+    found = scorers.score(batch, calibrator=calibration.calibrator, guarded=False)[len(around) :]
     outcomes = [
         Outcome(probe, one.scores, one.reward, honest[id(probe.honest)].scores, honest[id(probe.honest)].reward)
         for probe, one in zip(probes, found, strict=True)
@@ -175,12 +176,12 @@ def _probe(
 
 def rows(rewards: TaskRewards, responses: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows of ``rewards``: the responses', and those of production responses that users judged."""
-    found = []
+    found, version = [], rewards.calibration.version
     for response, scored in zip(responses, rewards.scored, strict=True):
         cut = ("truncated",) if response["finish_reason"] == "length" else ()
-        found.append(_row(response["response_id"], response["query_id"], scored, cut, rewards.calibration.version))
+        found.append(_row(response["response_id"], response["query_id"], scored, cut, version))
     for one, scored in rewards.judged:
-        found.append(_row(one.response_id, one.candidate.query_id, scored, (), rewards.calibration.version))
+        found.append(_row(one.response_id, one.candidate.query_id, scored, (), version))
     return found
 
 

@@ -12,6 +12,9 @@ from tao_ops.records import Candidate, Prompt
 from tao_ops.rewards import Models, Setting
 from tao_ops.rewards.scorers import build
 
+UNDECIDED = 0.05
+"""Largest share of the items that a judge may have no verdict on."""
+
 
 def version(judge: JudgeConfig, include: Path) -> str:
     """Eight hex digits that change with the judge's model, rubric or instructions: scores of another are not its."""
@@ -23,9 +26,11 @@ def version(judge: JudgeConfig, include: Path) -> str:
 def scores(judge: JudgeConfig, items: ItemSet, outputs: Sequence[str], models: Models, include: Path) -> list[float]:
     """The probability that each output is right, says the judge, in the order of the items.
 
+    An output on which it has no clear verdict counts as neither right nor wrong, 0.5.
+
     Raises:
         ConfigError: the judge's rubric, instructions or model cannot be used.
-        DataError: it gave no verdict on an item: without it two models cannot be compared.
+        DataError: it gave none on more than a twentieth of the items: two models could not be compared.
         EngineError: it cannot be reached.
     """
     batch = []
@@ -35,13 +40,13 @@ def scores(judge: JudgeConfig, items: ItemSet, outputs: Sequence[str], models: M
         batch.append(Candidate(item.item_id, prompt.text, output, "", prompt.context, reference))
     scorer = build(judge, Setting(include, models=models))
     assert scorer is not None
-    found = []
-    for item, score in zip(items.items, scorer(batch), strict=True):
-        if score.value is None:
-            raise DataError(
-                f"the judge of {items.name} gave no verdict: {score.reason}",
-                where=item.item_id,
-                mend="see that it answers, and run evaluate again",
-            )
-        found.append(score.value)
-    return found
+    found = scorer(batch)
+    without = [(item, score) for item, score in zip(items.items, found, strict=True) if score.value is None]
+    if len(without) > UNDECIDED * len(found):
+        item, score = without[0]
+        raise DataError(
+            f"the judge of {items.name} gave no verdict on {len(without)} of {len(found)} items: {score.reason}",
+            where=f"the first: {item.item_id}",
+            mend="see that it answers, and that items and answers fit into its context; then run evaluate again",
+        )
+    return [0.5 if score.value is None else score.value for score in found]

@@ -111,7 +111,7 @@ def _explored(run: Run, task: str) -> Explored:
     # The order of examples is the same in all shards of a turn, so that shards don't change what is sampled.
     order = run.turn.seed(run.flywheel.seed, "strategies")
     examples = bootstrapped(run.lake, run.flywheel, run.turn, task)
-    calibrator = newest(run.lake, run.turn, task)
+    calibrator = newest(run.lake, run.flywheel, run.turn, task)
     found = exploration.explored(run.flywheel, task, seed=order, bootstrapped=examples, calibrator=calibrator)
     there = {way.name for way in found.ways}
     for one in run.flywheel.tasks[task].strategies:

@@ -11,6 +11,7 @@ from tao_ops.errors import DataError, MissingInput
 from tao_ops.records import Candidate, Prompt, StageReport
 from tao_ops.rewards import Scored
 from tao_ops.rewards.calibration import picture
+from tao_ops.scoring.labels import scorers_digest
 from tao_ops.scoring.models import scoring_models
 from tao_ops.scoring.task import Shard, TaskRewards, rows, score_task
 from tao_ops.shards import check_fresh, shard_prompts
@@ -54,7 +55,7 @@ def run(run: Run) -> StageReport:
         rows_out=len(responses),
         inputs=inputs,
         output_version=version,
-        metrics=_metrics(done),
+        metrics={**_metrics(done), "scorers": {task: scorers_digest(run.flywheel, task) for task in done}},
     )
 
 
@@ -66,6 +67,8 @@ def _responses(run: Run, prompts: Mapping[str, Prompt]) -> list[dict[str, Any]]:
         turn=run.turn.key,
         shard=run.shard,
     ).to_pylist()
+    # In one order, whatever files the table has them in.
+    responses.sort(key=lambda response: str(response["response_id"]))
     where = f"shard {run.shard}"
     if prompts and not responses:
         raise MissingInput("no responses", where=where, mend="run generate again, or raise generate.budget")

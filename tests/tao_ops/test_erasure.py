@@ -20,6 +20,7 @@ from tao_ops.errors import RegistryError
 from tao_ops.files import read_json, write_json
 from tao_ops.lake import Lake
 from tao_ops.privacy import keyed_hash
+from tao_ops.scoring.labels import response_id
 from tao_ops.stages import Run, gate, generate, ingest, register, score, update, validate
 from tao_ops.tables import CLUSTERS, ERASURES, PROMPTS, QUARANTINE, QUERIES, RESPONSES, REWARDS
 from tao_ops.turn import Turn
@@ -149,6 +150,16 @@ def test_a_persons_rows_go_from_every_table_and_what_others_sent_too_stays(run: 
     assert done.rows == {"rewards": 2, "responses": 2, "prompts": 2, "clusters": 1, "quarantine": 2, "queries": 3}
     (both,) = run.lake.read(PROMPTS, query_id="both").to_pylist()
     assert (both["turn"], both["count"]) == ("2026-11-21T00:00Z", 1)
+
+
+def test_the_answer_that_a_person_rated_goes_and_another_persons_to_the_same_query_stays(run: Run) -> None:
+    ids = {user: response_id("both", f"ANSWER both to {user}") for user in (ANNA.user_hash, BELA)}
+    rated = [{"response_id": one, "query_id": "both", "reward": 0.5} for one in ids.values()]
+    run.lake.write(REWARDS, rated, turn=run.turn, run_id=run.run_id, shard=1)
+    dry, done = _erase(run, dry_run=True), _erase(run)
+    assert dry.rows == done.rows and done.rows["rewards"] == 3
+    left = run.lake.read(REWARDS, shard=1).column("response_id").to_pylist()
+    assert left == [ids[BELA]]
 
 
 def test_nothing_of_it_is_left_in_any_file_or_log(run: Run) -> None:

@@ -47,7 +47,7 @@ class Data:
 def fit(cases: Sequence[Case], *, names: Sequence[str], least: int, isotonic: int, seed: int) -> Calibrator | str:
     """A calibrator of the labelled ones among the cases; or the reason of none.
 
-    A scorer that decided none of them is left out. Labels weigh by source (:data:`WEIGHTS`).
+    Labels weigh by source (:data:`WEIGHTS`).
 
     Args:
         cases: any; those without a label do not count.
@@ -93,18 +93,21 @@ def out_of_fold(cases: Sequence[Case], *, names: Sequence[str], isotonic: int, s
 
 
 def as_data(cases: Sequence[Case], names: Sequence[str], seed: int, targets: Sequence[float] | None = None) -> Data:
-    """Cases as arrays, without the scorers that decided none; ``targets`` stand in the place of labels."""
+    """Cases as arrays, of no scorer where none decided any; ``targets`` stand in the place of labels.
+
+    A scorer that decided none of them keeps its prior: it may decide later, and must then count for something.
+    """
     import numpy as np
 
     every = matrix([case.scores for case in cases], names)
-    decided = np.asarray(~np.isnan(every).all(axis=0))
+    nothing = bool(np.isnan(every).all())
     if targets is None:
         if any(case.label is None for case in cases):
             raise ValueError("a case without a label cannot be fitted to")
         targets = [case.label for case in cases if case.label is not None]
     return Data(
-        names=tuple(name for name, there in zip(names, decided.tolist(), strict=True) if there),
-        values=every[:, decided],
+        names=() if nothing else tuple(names),
+        values=every,
         targets=np.array(targets, dtype=np.float64),
         weights=np.array([WEIGHTS.get(case.source, 1.0) for case in cases]),
         folds=_folds([case.query_id for case in cases], targets, seed),

@@ -31,6 +31,7 @@ def score(
     answers: Sequence[Answer | None],
     trust: Sequence[float] = (),
     others: Sequence[float | None] = (),
+    guarded: bool = True,
 ) -> list[Score]:
     """How far the votes of a query stand behind an answer: the product over its parts.
 
@@ -40,6 +41,7 @@ def score(
         answers: what each candidate says, as it is compared; None where that could not be found.
         trust: how much each candidate's vote counts, in [0, 1], say what the verifiers make of it; none: all count 1.
         others: the mean of the other scorers' values, for the guard; none of them: no such check.
+        guarded: whether signs of collapse in the whole batch are looked for.
 
     >>> texts = ['{"a": "x", "b": "y"}', '{"a":"x","b":"z"}', '{"a":"x","b":"y"}', "x"]
     >>> batch = [Candidate("q", "", text) for text in texts]
@@ -47,7 +49,7 @@ def score(
     >>> [round(one.value, 2) for one in score(batch, config=config, answers=[json_answer(t) for t in texts])]
     [0.24, 0.0, 0.24, 0.0]
     """
-    if reason := collapse(batch, answers, config.guard):
+    if guarded and (reason := collapse(batch, answers, config.guard)):
         return [Score(None, reason)] * len(batch)
     polls = _polls(batch, answers, trust or [1.0] * len(batch), config)
     doubted = outvoted(batch, answers, others, config) if others else set()

@@ -49,6 +49,8 @@ def number_answer(text: str) -> dict[str, str] | None:
 def clustered(batch: Sequence[Candidate], embed: Embed, similarity: float) -> list[Answer]:
     """The cluster of each text among those of its query: complete linkage, so that all of one cluster are alike.
 
+    Only texts that vote make clusters; another one joins the cluster all of which it is like, or stands alone.
+
     Args:
         batch: any candidates; equal texts are embedded once.
         embed: gives unit vectors.
@@ -56,11 +58,15 @@ def clustered(batch: Sequence[Candidate], embed: Embed, similarity: float) -> li
     """
     texts = sorted({candidate.text for candidate in batch if candidate.text.strip()})
     vectors = dict(zip(texts, embed(texts), strict=True)) if texts else {}
-    queries: dict[str, list[str]] = {}
-    for text in texts:
-        for query_id in {candidate.query_id for candidate in batch if candidate.text == text}:
-            queries.setdefault(query_id, []).append(text)
-    labels = {query_id: _clusters(mine, vectors, similarity) for query_id, mine in queries.items()}
+    voting: dict[str, set[str]] = {}
+    others: dict[str, set[str]] = {}
+    for candidate in batch:
+        if candidate.text in vectors:
+            (voting if candidate.votes else others).setdefault(candidate.query_id, set()).add(candidate.text)
+    labels: dict[str, dict[str, str]] = {}
+    for query_id in {*voting, *others}:
+        labels[query_id] = _clusters(sorted(voting.get(query_id, ())), vectors, similarity)
+        labels[query_id] |= _joined(labels[query_id], sorted(others.get(query_id, ())), vectors, similarity)
     return [
         {"": labels[candidate.query_id][candidate.text]} if candidate.text in vectors else {} for candidate in batch
     ]
@@ -68,8 +74,8 @@ def clustered(batch: Sequence[Candidate], embed: Embed, similarity: float) -> li
 
 def _clusters(texts: Sequence[str], vectors: Mapping[str, Sequence[float]], similarity: float) -> dict[str, str]:
     """A name of its cluster for each text: its first text."""
-    if len(texts) == 1:
-        return {texts[0]: texts[0]}
+    if len(texts) < 2:
+        return {text: text for text in texts}
     from sklearn.cluster import AgglomerativeClustering
 
     model = AgglomerativeClustering(
@@ -80,6 +86,26 @@ def _clusters(texts: Sequence[str], vectors: Mapping[str, Sequence[float]], simi
     for text, label in zip(texts, found, strict=True):
         first.setdefault(int(label), text)
     return {text: first[int(label)] for text, label in zip(texts, found, strict=True)}
+
+
+def _joined(
+    clusters: Mapping[str, str], texts: Sequence[str], vectors: Mapping[str, Sequence[float]], similarity: float
+) -> dict[str, str]:
+    """The cluster of each further text; its own, where it is not like all of any."""
+    members: dict[str, list[str]] = {}
+    for text, name in clusters.items():
+        members.setdefault(name, []).append(text)
+    found = {}
+    for text in texts:
+        if text in clusters:
+            continue
+        least = {
+            name: min(sum(a * b for a, b in zip(vectors[text], vectors[one], strict=True)) for one in each)
+            for name, each in members.items()
+        }
+        best = max(least, key=lambda name: least[name], default=None)
+        found[text] = best if best is not None and least[best] >= similarity else text
+    return found
 
 
 def canonical(text: str) -> str:

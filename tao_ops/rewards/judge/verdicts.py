@@ -44,11 +44,12 @@ class Group:
 
 def groups(batch: Sequence[Candidate]) -> dict[str, Group]:
     """The different responses of each query, by its id."""
-    found: dict[str, Group] = {}
+    pools: dict[str, list[Candidate]] = {}
     for candidate in batch:
-        found.setdefault(candidate.query_id, Group(candidate))
+        pools.setdefault(candidate.query_id, []).append(candidate)
+    found = {query_id: Group(mine[0]) for query_id, mine in pools.items()}
     for query_id, group in found.items():
-        mine = [candidate for candidate in batch if candidate.query_id == query_id]
+        mine = pools[query_id]
         group.voters = sorted({c.text for c in mine if c.votes}, key=_order)
         group.others = sorted({c.text for c in mine} - set(group.voters), key=_order)
     return found

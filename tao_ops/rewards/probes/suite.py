@@ -12,6 +12,8 @@ from tao_ops.records import Candidate
 from tao_ops.rewards.flags.forms import begins_as_code
 from tao_ops.rewards.probes.kinds import Group, Kind, Probe
 
+OTHERS = 200
+"""Queries whose answers are taken for wrong ones to another; all are read for each probe."""
 STRATEGY = "probe"
 """The ``strategy`` of a probe's candidate."""
 MASTER_KEYS = (":", ".", "Solution", "Thought process:", "Let's solve this problem step by step.")
@@ -48,8 +50,10 @@ def build(groups: Sequence[Group], *, rubrics: Mapping[str, str], seed: int, mos
     ['{"name": "Oslo", "city": "Anna"}']
     """
     groups = sorted((group for group in groups if group.honest.text.strip()), key=lambda group: group.honest.query_id)
-    drawn = random.Random(seed).sample(range(len(groups)), min(most, len(groups)))
-    return [probe for i in sorted(drawn) for probe in _probes(groups[i], groups, rubrics, seed)]
+    chance = random.Random(seed)
+    drawn = chance.sample(range(len(groups)), min(most, len(groups)))
+    others = groups if len(groups) <= OTHERS else chance.sample(groups, OTHERS)
+    return [probe for i in sorted(drawn) for probe in _probes(groups[i], others, rubrics, seed)]
 
 
 def same(one: str, other: str) -> bool:

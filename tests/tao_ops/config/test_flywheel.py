@@ -115,6 +115,7 @@ def test_a_missing_key_is_named_by_its_path(write: Write, key: str) -> None:
         ("tasks.orders.strategies.0.name", "beam", "unknown strategy 'beam': name one of plain, demonstrations"),
         ("tasks.orders.scorers.0.name", "luck", "'json_schema', 'grounding'"),
         ("tasks.orders.scorers.0.name", "strict_json", "'strict_json' is 'json_schema' now, with the same 'keys'"),
+        ("tasks", {"a/b": {}}, "should match pattern"),
         ("tasks.orders.strategies.0.file", DELETE, "'demonstrations' needs a 'file'"),
         ("tasks.orders.strategies", [], "at least 1 item"),
         ("tasks", {}, "at least 1 item"),
@@ -208,6 +209,11 @@ def test_variables_are_replaced_or_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
         expand("x/${NO_SHOP}")
 
 
+def test_a_task_has_one_consensus(write: Write) -> None:
+    twice = [{"name": "consensus"}, {"name": "again", "kind": "consensus"}]
+    assert "a task has one 'consensus'" in _error(write("tasks.orders.scorers", twice))
+
+
 JUDGED = {"name": "orders", "path": "b", "primary": True, "metric": "judge", "judge": {"model": "m", "rubric": "p.txt"}}
 
 
@@ -218,7 +224,7 @@ JUDGED = {"name": "orders", "path": "b", "primary": True, "metric": "judge", "ju
             {"kind": "judge", "name": "tone", "model": "m", "rubric": "e.json"},
             "'m', which the update's reward asks too",
         ),
-        ({"kind": "reward_model", "name": "rm", "model": "m"}, "'m', which the update's reward asks too"),
+        ({"kind": "reward_model", "name": "rm", "model": "./m/"}, "'m', which the update's reward asks too"),
     ],
 )
 def test_the_gates_judge_is_another_one_than_the_rewards(write: Write, scorer: dict[str, Any], said: str) -> None:
@@ -233,7 +239,8 @@ def test_the_gates_judge_is_another_one_than_the_rewards(write: Write, scorer: d
 @pytest.mark.parametrize(
     ("benchmark", "said"),
     [
-        ({**JUDGED, "judge": {"model": "champion", "rubric": "p.txt"}}, "is the champion, which is judged itself"),
+        ({**JUDGED, "judge": {"model": "./embedded", "rubric": "p.txt"}}, "is 'embedded', which is judged itself"),
+        ({**JUDGED, "judge": {"model": "champion", "rubric": "p.txt"}}, "is 'champion', which is judged itself"),
         ({**JUDGED, "metric": "exact_json"}, "no other metric takes one"),
         ({"name": "orders", "path": "b", "primary": True, "metric": "judge"}, "'metric: judge' needs a 'judge'"),
         ({**JUDGED, "judge": {"model": "m", "rubric": "p.txt", "mode": "group"}}, "one answer at a time"),

@@ -10,6 +10,7 @@ from tao_ops.config import (
     JsonSchemaConfig,
     JudgeConfig,
     LabelConfig,
+    OwnScorerConfig,
     RefusalConfig,
     ScorerConfig,
 )
@@ -29,6 +30,14 @@ def test_a_verifier_below_its_least_vetoes() -> None:
     assert not vetoed(CONFIGS, {}, ())  # undecided is no zero
     mild = (GroundingConfig(kind="grounding", name="grounding", keys=("a",), least=0.5),)
     assert not vetoed(mild, {"grounding": 0.67}, ())
+
+
+def test_a_verifier_of_ones_own_vetoes_too() -> None:
+    strict, mild = (
+        OwnScorerConfig.model_validate({"kind": "own", "name": "mine", "file": "m.py", "verifier": verifier})
+        for verifier in (True, False)
+    )
+    assert vetoed([strict], {"mine": 0.9}, ()) and not vetoed([mild], {"mine": 0.0}, ())
 
 
 def test_a_flag_rejects_only_where_the_yaml_says_so() -> None:

@@ -28,6 +28,18 @@ def test_a_file_gives_numbers_scores_or_nothing(tmp_path: Path) -> None:
     assert _load(tmp_path, code)(BATCH)[0] == Score(None, "too dark")
 
 
+def test_a_file_may_hold_dataclasses(tmp_path: Path) -> None:
+    code = """from __future__ import annotations
+from dataclasses import dataclass
+@dataclass
+class Word:
+    text: str
+def score(batch):
+    return [float(Word(c.text).text == 'Oslo') for c in batch]
+"""
+    assert [one.value for one in _load(tmp_path, code)(BATCH)] == [1.0, 0.0, 0.0]
+
+
 def test_no_number_is_undecided(tmp_path: Path) -> None:
     found = _load(tmp_path, "def score(batch):\n    return [float('nan'), 'high', True]\n")(BATCH)
     assert [one.reason for one in found] == ["not a number", "not a number", ""]

@@ -66,14 +66,22 @@ def test_the_tasks_own_schema_is_checked_where_the_entry_names_none(tmp_path: Pa
         TaskScorers(configs, Setting(tmp_path))
 
 
+def test_what_a_flag_rejects_has_no_vote_and_no_reward() -> None:
+    batch = [Candidate("q", "Where?", text) for text in ("I cannot help with that.",) * 3 + ("Oslo", "Oslo")]
+    scored = _score(batch, {"name": "refusal", "rejects": True}, {"name": "consensus", "answer": "text"})
+    assert [one.reward for one in scored[:3]] == [0.0] * 3 and scored[0].flags == ("refusal",)
+    assert scored[3].scores["consensus"] == pytest.approx(0.875)  # two of the two that count
+
+
 def test_only_what_asks_no_model_is_cheap(tmp_path: Path) -> None:
     configs = _configs(
         *EXAMPLE,
         {"kind": "judge", "name": "tone", "rubric": "r.txt"},
         {"kind": "own", "name": "a", "file": "a.py", "verifier": True},
         {"kind": "own", "name": "b", "file": "b.py"},
+        {"name": "refusal"},
     )
-    assert [config.name for config in cheap(configs)] == ["json_schema", "grounding", "consensus", "a"]
+    assert [config.name for config in cheap(configs)] == ["json_schema", "grounding", "consensus", "a", "refusal"]
     (tmp_path / "r.txt").write_text(" Be kind. \n")
     assert rubrics(configs, Setting(tmp_path)) == {"tone": "Be kind."}
 

@@ -36,7 +36,19 @@ def test_what_passes_is_better_than_what_does_not(shop: RewardLake) -> None:
     shop.answer([_one("good", 0.8, 1.0), _one("best", 0.9, 1.0), _one("bad", 0.0, 0.0)])
     assert _pairs(shop) == [("verifier", "best", "bad")]
     [only] = _found(shop)
-    assert (only.prompt.query_id, only.cluster, only.pair.ids) == ("q0", "q0", ("21-001", "21-002"))
+    assert (only.prompt.query_id, only.cluster, only.pair.ids) == (
+        "q0",
+        "q0",
+        ("2026-11-21T00:00Z 21-001", "2026-11-21T00:00Z 21-002"),
+    )
+
+
+def test_responses_of_two_turns_are_not_compared(shop: RewardLake) -> None:
+    for day in (20, 21):
+        shop.ask(TEXTS, day=day)
+    shop.answer([_one("wrong", 0.95), _one("also wrong", 0.9)], day=20)
+    shop.answer([_one("right", 0.4), _one("wrong", 0.05)], day=21)
+    assert _pairs(shop, window=7, margin=0.3) == [("reward", "right", "wrong")]
 
 
 def test_where_no_verifier_tells_the_reward_does_by_the_margin(shop: RewardLake) -> None:

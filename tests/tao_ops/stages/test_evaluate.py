@@ -184,6 +184,6 @@ def test_a_judge_without_a_verdict_is_an_error_and_nothing_is_written(judged: tu
     run = _updated(shop)
     judge.broken = True
     before = shop.versions()
-    with pytest.raises(DataError, match=r"the judge of exam gave no verdict: the judge did not answer \[i0\]"):
+    with pytest.raises(DataError, match=r"gave no verdict on 6 of 6 items: the judge did not answer \[the first: i0\]"):
         evaluate.run(run)
     assert shop.versions() == before

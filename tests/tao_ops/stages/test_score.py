@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from tao_ops import turns
 from tao_ops.errors import ConfigError, DataError, MissingInput
+from tao_ops.records import StageReport
 from tao_ops.stages import generate, ingest, score, update, validate
 from tao_ops.tables import RESPONSES, REWARDS
 from tests.tao_ops.conftest import TEXTS, right_answer
@@ -132,7 +134,9 @@ def test_feedback_on_production_responses_is_a_label_of_this_turn_and_of_later_o
         shop.log_lines(_judged_lines(shop, day), name=f"{day}.jsonl")
         for stage in (ingest, validate, generate):
             stage.run(shop.run(day))
-        told = score.run(shop.run(day)).metrics["calibration"]["tickets"]
+        metrics = score.run(shop.run(day)).metrics
+        turns.record(shop.run(day), StageReport("score", rows_in=1, metrics=metrics))
+        told = metrics["calibration"]["tickets"]
         train = len(
             {row["query_id"] for row in shop.run().lake.read(RESPONSES, turn=shop.run(day).turn.key).to_pylist()}
         )
@@ -154,11 +158,13 @@ def _judged_lines(shop: Shop, day: int) -> list[str]:
 
 
 def test_a_verifier_that_decides_labels_the_others(generated: Shop) -> None:
-    scorers = [{"name": "json_schema", "keys": list(KEYS), "decides": True, "least": 0.0}, {"name": "consensus"}]
+    scorers = [{"name": "json_schema", "keys": list(KEYS), "decides": True}, {"name": "consensus"}]
     generated.change("tasks.tickets.scorers", scorers)
     report = score.run(generated.run())
     told = report.metrics["calibration"]["tickets"]
-    assert set(told["calibrator"]["labels"]) == {"verified"} and told["calibrator"]["names"] == ["consensus"]
+    # What it refuses is a label too: its own veto is its verdict.
+    assert told["calibrator"]["labels"] == {"verified": report.rows_in} and told["calibrator"]["names"] == ["consensus"]
+    assert told["report"]["base_rate"] == pytest.approx(0.8)
     rows = _rewards(generated)
     assert {row["reward"] for key, row in rows.items() if "demonstrations" in key} == {1.0}
     assert {row["reward"] for key, row in rows.items() if "plain" in key} == {0.0}
@@ -209,3 +215,35 @@ def test_an_unusable_scorer_is_named_before_anything_is_scored(generated: Shop) 
     with pytest.raises(ConfigError, match=r"'options' of scorer 'mine': missing a required argument: 'limit'"):
         score.run(generated.run())
     assert generated.versions() == before
+
+
+def test_labels_of_a_turn_count_only_while_the_scorers_are_the_same(shop: Shop) -> None:
+    shop.change("tasks.tickets.calibration", {"least": 4})
+    shop.change("tasks.tickets.scorers", SOFT)
+    for day in (21, 22, 23):
+        if day == 23:
+            shop.change("tasks.tickets.scorers", [SOFT[0], {"name": "consensus", "votes": 3}])
+        shop.log_lines(_judged_lines(shop, day), name=f"{day}.jsonl")
+        for stage in (ingest, validate, generate):
+            stage.run(shop.run(day))
+        told = score.run(shop.run(day)).metrics
+        turns.record(shop.run(day), StageReport("score", rows_in=1, metrics=told))
+        seen = told["calibration"]["tickets"]["calibrator"]["labels"]["feedback"]
+        train = len(set(shop.run().lake.read(RESPONSES, turn=shop.run(day).turn.key).column("query_id").to_pylist()))
+        assert seen == train * {21: 1, 22: 2, 23: 1}[day]
+
+
+def test_anchors_do_not_hide_that_the_model_has_collapsed(shop: Shop) -> None:
+    shop.log([text.replace(" here", f"{word} here") for text in TEXTS for word in ("", "xu", "yi")])
+    shop.change("tasks.tickets.scorers", SOFT)
+    for stage in (ingest, validate, generate):
+        stage.run(shop.run())
+    _anchors(shop)
+    run = shop.run()
+    rows = run.lake.read(RESPONSES).to_pylist()
+    answers = {row["query_id"]: row["answer"] for row in rows if row["strategy"] == "demonstrations"}
+    run.lake.write(
+        RESPONSES, [{**row, "answer": answers[row["query_id"]]} for row in rows], turn=run.turn, run_id="x", shard=0
+    )
+    report = score.run(run)
+    assert "hardly differ" in next(iter(report.metrics["undecided"]["tickets"]["consensus"]))

@@ -100,9 +100,14 @@ def test_a_scorer_that_never_failed_an_anchor_still_counts() -> None:
     assert found.probability({**good, "json": 0.0}) < found.probability(good)
 
 
-def test_a_scorer_that_never_decided_is_left_out() -> None:
+def test_a_scorer_that_no_label_decided_counts_once_it_decides() -> None:
     found = _fit(labelled(60, 1), names=("judge", *NAMES))
-    assert found.names == NAMES
+    assert found.names == ("judge", *NAMES)
+    good = {"json": 1.0, "grounding": 1.0, "consensus": 0.5}
+    assert found.probability({**good, "judge": 1.0}) > found.probability(good) > found.probability({**good, "judge": 0})
+
+
+def test_where_no_scorer_decided_nothing_is_fitted() -> None:
     assert fit(
         [Case(f"q{i}", {}, i % 2, "anchor") for i in range(30)], names=NAMES, least=20, isotonic=200, seed=0
     ) == ("no scorer decided")

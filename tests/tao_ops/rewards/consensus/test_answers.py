@@ -33,3 +33,15 @@ def test_texts_that_mean_the_same_are_one_answer_within_their_query() -> None:
     batch += [Candidate("q2", "", "apricot"), Candidate("q2", "", "avocado")]
     first = [answer.get("") for answer in clustered(batch, _letters, 0.9)]
     assert first == ["apple", "apple", "banana", None, "apricot", "apricot"]
+
+
+def test_one_without_a_vote_joins_a_cluster_and_changes_none() -> None:
+    vectors = {"a": [1.0, 0.0], "b": [0.0, 1.0], "between": [0.8, 0.6]}
+    voters = [Candidate("q", "", text) for text in ("a", "b")]
+    probe = Candidate("q", "", "between", votes=False)
+
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        return [vectors[text] for text in texts]
+
+    assert clustered([*voters, probe], embed, 0.7) == [{"": "a"}, {"": "b"}, {"": "a"}]
+    assert clustered([*voters, probe], embed, 0.9) == [{"": "a"}, {"": "b"}, {"": "between"}]
