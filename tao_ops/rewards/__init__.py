@@ -24,6 +24,7 @@ class Scored:
         flags: the marks that it carries.
         answer: what it says, as answers are compared; empty where it says nothing.
         verified: what the verifiers alone say, in [0, 1]; it does not change with the query's other candidates.
+        unknown: verifiers that could not decide here, but could of the query's other candidates.
         vetoed: whether it is worth nothing, whatever its scores.
         reward: all of it as one number in [0, 1]; None where no scorer decided.
     """
@@ -33,6 +34,7 @@ class Scored:
     flags: tuple[str, ...]
     answer: str
     verified: float
+    unknown: frozenset[str]
     vetoed: bool
     reward: float | None
 
@@ -75,9 +77,10 @@ class TaskScorers:
         said = self._answers(batch)
         rows = [{name: column[i] for name, column in columns.items()} for i in range(len(batch))]
         rejecting = {EMPTY, *flags.rejects(self.configs)}
+        unknown = self._unknown(batch, rows)
         trust = [
-            0.0 if rejecting & set(mark) else combine.verified(self.configs, _decided(row))
-            for row, mark in zip(rows, marks, strict=True)
+            0.0 if rejecting & set(mark) else combine.verified(self.configs, _decided(row), missing)
+            for row, mark, missing in zip(rows, marks, unknown, strict=True)
         ]
         if self._consensus is not None:
             votes = consensus.score(
@@ -96,10 +99,11 @@ class TaskScorers:
                 flags=mark,
                 answer=consensus.key_of(answer),
                 verified=trusted,
+                unknown=missing,
                 vetoed=combine.vetoed(self.configs, _decided(row), mark),
                 reward=None,
             )
-            for row, mark, answer, trusted in zip(rows, marks, said, trust, strict=True)
+            for row, mark, answer, trusted, missing in zip(rows, marks, said, trust, unknown, strict=True)
         ]
         return self.rewarded(scored, calibrator=calibrator, barred=barred)
 
@@ -112,9 +116,22 @@ class TaskScorers:
                 one,
                 reward=0.0
                 if one.vetoed
-                else combine.combine(self.configs, one.scores, calibrator=calibrator, barred=barred),
+                else combine.combine(
+                    self.configs, one.scores, unknown=one.unknown, calibrator=calibrator, barred=barred
+                ),
             )
             for one in scored
+        ]
+
+    def _unknown(self, batch: Sequence[Candidate], rows: Sequence[Mapping[str, Score]]) -> list[frozenset[str]]:
+        """Of each candidate the verifiers that had a verdict on others of its query, and none on it."""
+        decided: dict[str, set[str]] = {}
+        for candidate, row in zip(batch, rows, strict=True):
+            decided.setdefault(candidate.query_id, set()).update(_decided(row))
+        names = {config.name for config in self.configs if is_verifier(config)}
+        return [
+            frozenset((names & decided[candidate.query_id]) - set(_decided(row)))
+            for candidate, row in zip(batch, rows, strict=True)
         ]
 
 

@@ -10,7 +10,8 @@ VERSION = "product-2"
 """Names the rule without a calibrator in ``rewards.calibrator_version``."""
 
 UNKNOWN = 0.5
-"""What counts for a soft scorer that could not decide, beside those that did."""
+"""What counts for a scorer that could not decide where others did: a soft one beside the other soft ones, a verifier
+where it had a verdict on other candidates of the query. So nothing is gained by what takes too long to be checked."""
 
 
 class Calibrated(Protocol):
@@ -43,12 +44,16 @@ def is_soft(config: ScorerConfig) -> bool:
     )
 
 
-def verified(configs: Sequence[ScorerConfig], scores: Mapping[str, float]) -> float:
-    """What the verifiers alone say: the product of what they decided, 1 where that is nothing."""
+def verified(configs: Sequence[ScorerConfig], scores: Mapping[str, float], unknown: Collection[str] = ()) -> float:
+    """What the verifiers alone say: the product of what they decided, 1 where that is nothing.
+
+    Args:
+        unknown: those that decided nothing here, but something of the query's other candidates.
+    """
     product = 1.0
     for config in configs:
         if is_verifier(config):
-            product *= scores.get(config.name, 1.0)
+            product *= scores.get(config.name, UNKNOWN if config.name in unknown else 1.0)
     return product
 
 
@@ -77,6 +82,7 @@ def combine(
     configs: Sequence[ScorerConfig],
     scores: Mapping[str, float],
     *,
+    unknown: Collection[str] = (),
     calibrator: Calibrated | None = None,
     barred: Collection[str] = (),
 ) -> float | None:
@@ -102,7 +108,10 @@ def combine(
     decided = [told[config.name] for config in used if decides(config) and config.name in told]
     if decided:
         return min(decided)
-    if calibrator is not None and (probability := calibrator.probability(told)) is not None:
-        return probability
+    if calibrator is not None:
+        half = {name: UNKNOWN for name in unknown if name not in barred}
+        if (probability := calibrator.probability({**half, **told})) is not None:
+            return probability
+    sure = verified(used, told, unknown)
     soft = [told.get(config.name, UNKNOWN) for config in used if is_soft(config)]
-    return verified(used, told) * (1.0 + sum(soft) / len(soft)) / 2.0 if soft else verified(used, told)
+    return sure * (1.0 + sum(soft) / len(soft)) / 2.0 if soft else sure

@@ -45,6 +45,21 @@ def test_what_could_not_be_decided_has_its_reason_and_is_no_zero() -> None:
     assert one.scores == {} and one.reward is None and not one.vetoed
 
 
+def test_what_could_not_be_checked_is_worth_less_than_what_was_and_more_than_what_failed(tmp_path: Path) -> None:
+    code = "def score(batch):\n    return [{'right': 1.0, 'wrong': 0.0}.get(c.text) for c in batch]\n"
+    (tmp_path / "own.py").write_text(code, encoding="utf-8")
+    own = {"name": "mine", "kind": "own", "file": "own.py", "verifier": True}
+    batch = [Candidate("q", "", text) for text in ("right", "wrong", "never ends")]
+    right, wrong, endless = _score(batch, own, include=tmp_path)
+    assert (right.reward, wrong.reward) == (1.0, 0.0)
+    assert endless.scores == {} and endless.reward is None  # nothing at all is known of it
+    ranked = _score([*batch, *batch], own, {"name": "consensus", "answer": "text"}, include=tmp_path)
+    rewards = [one.reward or 0.0 for one in ranked[:3]]
+    assert rewards[0] > rewards[2] > rewards[1] == 0.0 and rewards[2] < 0.5
+    alone = _score([Candidate("q2", "", "never ends")] * 2, own, {"name": "consensus"}, include=tmp_path)
+    assert alone[0].reward is not None and alone[0].reward > 0.9  # nobody's was checked: the others decide
+
+
 def test_known_holes_stay_closed() -> None:
     """A part of a name that a longer one holds, and a blank before a value, once had full marks."""
     query = "Hi, Anna here, my rain jacket is late."
