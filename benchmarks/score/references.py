@@ -107,6 +107,5 @@ def _instructions() -> Contest:
             for one in batch
         ]
 
-    return Contest(
-        "instructions, IFEval's prompts", ours, peer, "lm-eval's checkers", "ours tells languages by py3langid"
-    )
+    note = f"ours tells languages by py3langid, theirs by langdetect; left out: {', '.join(skipped) or 'none'}"
+    return Contest("instructions, IFEval's prompts", ours, peer, "lm-eval's checkers", note)
