@@ -3,7 +3,7 @@
 import posixpath
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -320,13 +320,20 @@ _Config = (
 )
 
 
+KINDS = tuple(one.model_fields["kind"].annotation.__args__[0] for one in get_args(_Config))
+"""The kinds of scorers that there are."""
+
+
 def _with_kind(raw: Any) -> Any:
     """``{name: consensus}`` is of kind ``consensus``, ``{kind: judge}`` has the name ``judge``."""
     if not isinstance(raw, Mapping):
         return raw
     if "strict_json" in (raw.get("name"), raw.get("kind")):
         raise ValueError("'strict_json' is 'json_schema' now, with the same 'keys'")
-    return {**raw, "kind": raw.get("kind") or raw.get("name"), "name": raw.get("name") or raw.get("kind")}
+    kind = raw.get("kind") or raw.get("name")
+    if kind not in KINDS:
+        raise ValueError(f"unknown scorer {kind!r}: name one of {', '.join(KINDS)}, or say its 'kind'")
+    return {**raw, "kind": kind, "name": raw.get("name") or kind}
 
 
 ScorerConfig = Annotated[Annotated[_Config, Field(discriminator="kind")], BeforeValidator(_with_kind)]

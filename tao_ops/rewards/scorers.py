@@ -82,7 +82,7 @@ def build(config: ScorerConfig, setting: Setting) -> Scorer | None:
         case NumericConfig():
             return numeric.score
         case InstructionsConfig():
-            instructions.check(config.constraints)
+            instructions.check(config.constraints, where=f"scorer {config.name!r}")
             return partial(instructions.score, constraints=config.constraints)
         case RegexConfig():
             return partial(regex.score, pattern=config.pattern, whole=config.whole)

@@ -141,7 +141,7 @@ def _labelled(raw: Any) -> LabelledResponse:
     if not isinstance(raw["text"], str):
         raise ValueError("a response is no text")
     if not isinstance(raw["correct"], bool):
-        raise ValueError("'correct' is neither true nor false")
+        raise ValueError("'correct' is neither true nor false: label the response")
     count = raw.get("count", 1)
     if type(count) is not int or not 1 <= count <= _MOST:
         raise ValueError(f"'count' is no whole number from 1 to {_MOST}")

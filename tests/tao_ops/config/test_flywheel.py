@@ -113,7 +113,7 @@ def test_a_missing_key_is_named_by_its_path(write: Write, key: str) -> None:
         ("generate.shards", 0, "greater than or equal to 1"),
         ("seed", "one", "valid integer"),
         ("tasks.orders.strategies.0.name", "beam", "unknown strategy 'beam': name one of plain, demonstrations"),
-        ("tasks.orders.scorers.0.name", "luck", "'json_schema', 'grounding'"),
+        ("tasks.orders.scorers.0.name", "luck", "unknown scorer 'luck': name one of json_schema, grounding"),
         ("tasks.orders.scorers.0.name", "strict_json", "'strict_json' is 'json_schema' now, with the same 'keys'"),
         ("tasks", {"a/b": {}}, "should match pattern"),
         ("tasks.orders.strategies.0.file", DELETE, "'demonstrations' needs a 'file'"),

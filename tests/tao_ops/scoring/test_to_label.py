@@ -30,7 +30,7 @@ def test_what_is_written_can_be_labelled_and_read_as_anchors(shop: Shop, tmp_pat
     assert [one["count"] for one in lines[0]["responses"]] == [4, 1]
     file = shop.settings.include / "anchors.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"'correct' is neither true nor false .*anchors\.jsonl:1"):
+    with pytest.raises(ConfigError, match=r"'correct' is neither true nor false.*anchors\.jsonl:1"):
         read_anchors(file)
     for line in lines:
         for one in line["responses"]:
