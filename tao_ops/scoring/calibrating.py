@@ -8,7 +8,7 @@ from typing import Any
 from tao_ops.config import CalibrationConfig, Flywheel, ScorerConfig
 from tao_ops.config.scorers import Flag
 from tao_ops.lake import Lake
-from tao_ops.rewards.calibration import CalibrationReport, Calibrator, Case, agreement, fit, out_of_fold, report
+from tao_ops.rewards.calibration import CalibrationReport, Calibrator, Case, agreement, fit, moved, out_of_fold, report
 from tao_ops.rewards.combine import VERSION, decides
 from tao_ops.scoring.labels import same_scorers
 from tao_ops.tables import TURNS
@@ -23,11 +23,14 @@ class Calibration:
         calibrator: None where scores are combined by rule.
         reason: why there is none, or what it was fitted to.
         report: how good it is on the labels that there are, each judged without having been fitted to; None without.
+        moved: mean absolute change of the probability of the shard's responses, against the newest earlier turn's
+            calibrator; None without one.
     """
 
     calibrator: Calibrator | None
     reason: str
     report: CalibrationReport | None
+    moved: float | None = None
 
     @property
     def version(self) -> str:
@@ -41,6 +44,7 @@ class Calibration:
             "reason": self.reason,
             "calibrator": None if self.calibrator is None else self.calibrator.as_dict(),
             "report": None if self.report is None else self.report.as_dict(),
+            "moved": self.moved,
         }
 
     def sentence(self) -> str:
@@ -51,7 +55,8 @@ class Calibration:
             quality = f"; on {told.n} labels AUROC {auroc}, Brier {told.brier.value if told.brier else 0:.3f}"
             quality += f", ECE {told.ece.value:.3f} [{told.ece.low:.3f}, {told.ece.high:.3f}]"
         what = "combined by rule" if self.calibrator is None else f"calibrator {self.version}"
-        return f"{what}: {self.reason}{quality}"
+        drift = "" if self.moved is None else f"; probabilities moved by {self.moved:.3f} since the turn before"
+        return f"{what}: {self.reason}{quality}{drift}"
 
 
 def scorer_names(configs: Sequence[ScorerConfig]) -> tuple[str, ...]:
@@ -67,6 +72,7 @@ def calibrate(
     refused: Sequence[Case],
     unlabelled: Sequence[Case],
     rewards: Sequence[float | None],
+    before: Calibrator | None,
     seed: int,
 ) -> Calibration:
     """Fit to the labels; where they are too few, to the scorers' agreement; else say why not.
@@ -75,6 +81,7 @@ def calibrate(
         labelled: cases with a label that nothing vetoes.
         refused: those with a label that something vetoes: their probability is 0, whatever is fitted.
         unlabelled: the shard's own responses that nothing vetoes.
+        before: the newest earlier turn's.
         rewards: of ``labelled`` by rule, which are reported on where nothing is fitted.
         seed: of folds and resamples.
     """
@@ -91,7 +98,8 @@ def calibrate(
     known = report(every, [*held, *[0.0] * len(refused)], names=names, seed=seed) if every else None
     if isinstance(found, str):
         return Calibration(None, f"{why}; {found}", known)
-    return Calibration(found, f"fitted to {found.source}" + (f" ({why})" if why else ""), known)
+    drift = None if before is None else moved(before, found, [case.scores for case in unlabelled])
+    return Calibration(found, f"fitted to {found.source}" + (f" ({why})" if why else ""), known, drift)
 
 
 def newest(lake: Lake, flywheel: Flywheel, turn: Turn, task: str) -> Calibrator | None:

@@ -8,11 +8,11 @@ from tao_ops.config import Flywheel, ScorerConfig, TaskConfig
 from tao_ops.lake import Lake
 from tao_ops.records import Candidate, Progress, Prompt
 from tao_ops.rewards import Models, Scored, Setting, TaskScorers, combine
-from tao_ops.rewards.calibration import Case
+from tao_ops.rewards.calibration import Calibrator, Case
 from tao_ops.rewards.probes import Group, Outcome, ProbeReport, barred, build, report
 from tao_ops.rewards.scorers import rubrics
 from tao_ops.scoring import labels, watching
-from tao_ops.scoring.calibrating import Calibration, calibrate
+from tao_ops.scoring.calibrating import Calibration, calibrate, newest
 from tao_ops.scoring.labels import Labelled
 from tao_ops.scoring.watching import Watched
 from tao_ops.turn import Turn
@@ -72,7 +72,8 @@ def score_task(shard: Shard, task: str, candidates: Sequence[Candidate], prompts
     every = scorers.score([*candidates, *(one.candidate for one in judged)])
     scored, beside = every[: len(candidates)], every[len(candidates) :]
     anchored = scorers.score([one.candidate for one in pools], guarded=False)
-    cases = _Cases(config.scorers, labels.earlier(shard.lake, shard.flywheel, shard.turn, task))
+    before = newest(shard.lake, shard.flywheel, shard.turn, task)
+    cases = _Cases(config.scorers, labels.earlier(shard.lake, shard.flywheel, shard.turn, task), before)
     cases.add(candidates, scored, [*pools, *judged], [*anchored, *beside])
     calibration = cases.calibrate(config, shard.seed)
     rewarded = scorers.rewarded(scored, calibrator=calibration.calibrator)
@@ -104,8 +105,8 @@ def _best(candidates: Sequence[Candidate], rewarded: Sequence[Scored]) -> dict[s
 class _Cases:
     """All cases that are known of a task: labelled ones, by whether something refuses them, and the turn's own."""
 
-    def __init__(self, configs: Sequence[ScorerConfig], earlier: labels.Known) -> None:
-        self._configs = configs
+    def __init__(self, configs: Sequence[ScorerConfig], earlier: labels.Known, before: Calibrator | None) -> None:
+        self._configs, self._before = configs, before
         self.labelled, self.refused = list(earlier.labelled), list(earlier.refused)
         self.own: list[Case] = []
 
@@ -137,6 +138,7 @@ class _Cases:
             refused=self.refused,
             unlabelled=self.own,
             rewards=[combine.combine(configs, case.scores) for case in self.labelled],
+            before=self._before,
             seed=seed,
         )
 

@@ -4,6 +4,7 @@ import pytest
 
 from tao_ops.records import Candidate
 from tao_ops.rewards.base import Score
+from tao_ops.rewards.limits import LimitError
 from tao_ops.rewards.numeric import canonical, score
 
 
@@ -54,10 +55,49 @@ def test_without_a_reference_it_is_undecided() -> None:
     assert one("#### 18", "green") == Score(None, "the reference has no number")
 
 
-def test_a_formula_without_end_is_undecided_and_the_next_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tao_ops.rewards.numeric._SECONDS", 0.5)
-    assert one("\\boxed{9^{9^{9^9}}}", "18") == Score(None, "time limit")
+@pytest.mark.parametrize(
+    "text", ["9^{9^{9^9}}", "10^{10^{10}}", "\\binom{10^9}{5\\cdot10^8}", f"{'(' * 800}1{')' * 800}+x"]
+)
+def test_a_formula_without_end_is_wrong_and_the_next_is_not(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tao_ops.rewards.numeric._SECONDS", 0.3)
+    assert one(f"\\boxed{{{text}}}", "18") == Score(0.0, "takes too long to compare")
     assert one("\\boxed{3^2}", "9") == Score(1.0)
+
+
+def test_a_reference_without_end_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tao_ops.rewards.numeric._SECONDS", 0.3)
+    assert one("18", "\\boxed{8^{8^{8^8}}}") == Score(None, "the reference takes too long to compare")
+
+
+def test_equal_formulas_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(*arguments: object, **more: object) -> bool:
+        asked.append(arguments)
+        raise LimitError("time limit")
+
+    monkeypatch.setattr("tao_ops.rewards.numeric.limited", refuse)
+    batch = [Candidate("q", "", "\\boxed{7^{7^{7^7}}}", reference="17")] * 9
+    assert {found.value for found in score(batch)} == {None}
+    assert {canonical(candidate.text) for candidate in batch} == {None}
+    assert len(asked) == 3  # the answer, the reference by itself, the answer's form
+
+
+@pytest.mark.parametrize("text", ["#### 2**3", "The answer is 2**3.", "\\boxed{2**3}", "#### **2**3**", "#### 2 ** 3"])
+def test_two_asterisks_are_a_power(text: str) -> None:
+    assert one(text, "8") == Score(1.0)
+    assert one(text, "23").value == one(text, "2").value == 0.0
+    assert canonical(text) == "8"
+
+
+@pytest.mark.parametrize("text", ["#### **23**", "The answer is **23**.", "**Answer:** 23", "#### **23** apples (red)"])
+def test_bold_numbers_are_read(text: str) -> None:
+    assert one(text, "23") == Score(1.0)
+
+
+@pytest.mark.parametrize("text", ["\\frac{1}{0}", "\\frac{0}{0}", "\\infty", "-\\infty", "1/0*(2)", "x+\\frac{1}{0}"])
+def test_an_undefined_formula_has_no_form(text: str) -> None:
+    assert canonical(f"\\boxed{{{text}}}") is None
 
 
 def test_it_works_in_any_thread() -> None:

@@ -141,6 +141,7 @@ def test_feedback_on_production_responses_is_a_label_of_this_turn_and_of_later_o
             {row["query_id"] for row in shop.run().lake.read(RESPONSES, turn=shop.run(day).turn.key).to_pylist()}
         )
         assert told["calibrator"]["labels"] == {"feedback": train * (day - 20)}
+        assert (told["moved"] is None) is (day == 21)
     logged_rows = [key for key in _rewards(shop) if ":@" in key]
     assert len(logged_rows) == train
 

@@ -82,3 +82,11 @@ def test_too_many_numbers_are_not_read() -> None:
 @pytest.mark.parametrize("text", ["a\tb\n" * 4_000, "| " * 20_000, "x," * 20_000, "  a  b\n" * 2_000, '"' * 20_000])
 def test_hostile_tables_take_no_time(text: str) -> None:
     assert parse(text, "", 2000) is not None
+
+
+def test_an_immense_label_is_read_in_no_time() -> None:
+    immense = " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}" for i in range(15_000))
+    rows = "\n".join(f"{immense if i == 150 else 'r'}\t{i}.5" for i in range(300))
+    document = parse(f"{immense}\t2019\n{immense}\t{immense}\n{immense}\t\n{rows}", "", 2000)
+    assert document is not None
+    assert sum(len(figure.words) + len(figure.head) for figure in document.figures) < 200_000
