@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_ops.backends.special_tokens import disarmed
-from tao_ops.backends.trl_trainer import progress
+from tao_ops.backends.trl_trainer import trained
 from tao_ops.errors import EngineError, ModelError
 from tao_ops.records import Message, Progress
 
@@ -131,20 +131,7 @@ def _fit(
         raise EngineError(f"no pair is within {how.max_length} tokens", mend="train with a larger max_length")
     if kept < len(pairs):
         say(f"{len(pairs) - kept} pairs are longer than {how.max_length} tokens and left out")
-    trainer.callback_handler.callbacks = [
-        c for c in trainer.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
-    ]
-    trainer.add_callback(progress(say))
-    result = trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    tokens = next((e["num_tokens"] for e in reversed(trainer.state.log_history) if "num_tokens" in e), 0)
-    return trainer.model, {
-        "loss": float(result.training_loss),
-        "loss_last": float(losses[-1]),
-        "steps": int(result.global_step),
-        "tokens": int(tokens),
-        "pairs": kept,
-    }
+    return trainer.model, {**trained(trainer, say), "pairs": kept}
 
 
 def _arguments(how: RewardTraining, seed: int, scratch: Path) -> Any:

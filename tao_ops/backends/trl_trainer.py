@@ -110,14 +110,19 @@ def _fit(
         processing_class=tokenizer,
         peft_config=lora,
     )
+    return trainer.model, trained(trainer, say)
+
+
+def trained(trainer: Any, say: Progress) -> dict[str, Any]:
+    """Run a trainer of TRL to its end, its progress as lines of the log; its losses, steps and tokens."""
     trainer.callback_handler.callbacks = [
         c for c in trainer.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
     ]
-    trainer.add_callback(progress(say))
+    trainer.add_callback(_progress(say))
     result = trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     tokens = next((e["num_tokens"] for e in reversed(trainer.state.log_history) if "num_tokens" in e), 0)
-    return trainer.model, {
+    return {
         "loss": float(result.training_loss),
         "loss_first": float(losses[0]),
         "loss_last": float(losses[-1]),
@@ -152,8 +157,7 @@ def _arguments(config: UpdateConfig, seed: int, scratch: Path) -> Any:
     )
 
 
-def progress(say: Progress) -> Any:
-    """A callback of transformers that says how far a training is."""
+def _progress(say: Progress) -> Any:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
     class Lines(TrainerCallback):  # type: ignore[misc]
