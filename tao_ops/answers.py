@@ -6,7 +6,8 @@ from typing import Any, NoReturn
 
 DEEPEST = 200
 """A value that is nested deeper is not read: parsers may set a limit (RFC 8259, section 9), and Python's varies."""
-_NESTING = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""A text or a bracket. A text that is never closed reaches to the end: a search within it would begin at each quote."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 

@@ -45,6 +45,9 @@ _LATEX = (
     ("\\tfrac", "\\frac"),
 )
 _WORDS = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}")
+_BOLD = re.compile(r"(?<![\w)}])\*\*(?=\S)([^*]+)\*\*(?![\w(])|^\*\*|\*\*(?=\.?$)")
+"""Bold text in Markdown, and what is left of it at an end; between operands, two asterisks are a power."""
+_POWER = re.compile(r"(?<=[\w)}])\s?\*\*\s?(?=[-+]?\d|[({]\s?[-+\d(\\xyz]|\\|[xyz]\b)")
 _SENTENCE_END = re.compile(r"[.!?;](?:\s|$)|,\s+(?=[^\W\d])")
 
 
@@ -161,7 +164,8 @@ def _cleaned(answer: str) -> str:
     """Without markup and units; of an equation, the right-hand side."""
     for old, new in _LATEX:
         answer = answer.replace(old, new)
-    answer = _WORDS.sub(r" \1 ", answer).replace("**", "").replace("`", "").strip()
+    answer = _WORDS.sub(r" \1 ", answer).replace("`", "").strip()
+    answer = _POWER.sub("^", _BOLD.sub(r"\1", answer)).strip()
     if len(answer) > 1 and answer[0] == answer[-1] == "$":
         answer = answer[1:-1]
     answer = re.split(r"(?<![<>!])=", answer)[-1]

@@ -3,8 +3,10 @@
 Numbers are compared exactly, to the sixth decimal place; formulas by Math-Verify, in a process with limits.
 """
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from tao_ops.records import Candidate
@@ -15,6 +17,8 @@ from tao_ops.rewards.limits import LimitError, limited
 _SECONDS = 2.0
 """Of processor time for one formula: ``9^9^9^9`` takes for ever."""
 _PLACES = 6
+_UNDEFINED = re.compile(r"\b(?:zoo|nan)\b|^-?oo$")
+"""How SymPy writes what has no value: all answers that divide by zero would be the same one."""
 
 
 def score(batch: Sequence[Candidate]) -> list[Score]:
@@ -39,12 +43,8 @@ def canonical(text: str) -> str | None:
     answer = _readable(text)
     if answer is None:
         return None
-    if (value := final_answer.number(answer)) is not None:
-        return str(value)
-    try:
-        return limited(_canonical, answer, seconds=_SECONDS, needs=("math_verify",))
-    except LimitError:
-        return None
+    value = final_answer.number(answer)
+    return _form(answer) if value is None else str(value)
 
 
 def _one(text: str, reference: str | None) -> Score:
@@ -60,10 +60,29 @@ def _one(text: str, reference: str | None) -> Score:
     if numbers[0] is not None and numbers[1] is not None:
         percent = final_answer.is_percent(said) or final_answer.is_percent(right)
         return _verdict(_same(numbers[0], numbers[1], percent))
+    if (same := _equal(right, said)) is not None:
+        return _verdict(same)
+    if _equal(right, "1") is None:
+        return Score(None, "the reference takes too long to compare")
+    return Score(0.0, "takes too long to compare")  # undecided, it would be worth more than a wrong answer
+
+
+@lru_cache(maxsize=4096)  # equal answers without end are waited for once
+def _equal(right: str, said: str) -> bool | None:
+    """Whether two formulas are the same; None where it takes too long."""
     try:
-        return _verdict(limited(_verified, right, said, seconds=_SECONDS, needs=("math_verify",)))
-    except LimitError as error:
-        return Score(None, str(error))
+        return limited(_verified, right, said, seconds=_SECONDS, needs=("math_verify",))
+    except LimitError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _form(answer: str) -> str | None:
+    """The one form of a formula; None where it takes too long."""
+    try:
+        return limited(_canonical, answer, seconds=_SECONDS, needs=("math_verify",))
+    except LimitError:
+        return None
 
 
 def _readable(text: str) -> str | None:
@@ -99,7 +118,8 @@ def _canonical(answer: str) -> str | None:
         value = value.doit() if hasattr(value, "doit") else value
         if getattr(value, "is_Rational", False):
             return str(Fraction(int(value.p), int(value.q)))
-        return str(value)
+        form = str(value)
+        return None if _UNDEFINED.search(form) else form
     except (ArithmeticError, AttributeError, TypeError, ValueError):  # a formula that is none after all
         return None
 

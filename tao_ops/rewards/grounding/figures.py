@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import log
 
 from tao_ops.rewards.grounding.quantities import Kind, Quantity, cell_hint, hints, read
@@ -37,6 +37,8 @@ _COMPARED = 400
 """Most figures on each side that are compared to find a table's scale."""
 _HEADS = 6
 """Most lines of a table's head."""
+_LONGEST, _LONGEST_ROW = 300, 2000
+"""Characters of a label, a section and a head, and of a row of words, that tell what a number is about."""
 _WINDOW = 10
 """Words on each side of a number in running text that tell what it is about."""
 
@@ -85,6 +87,7 @@ class Document:
         return {word: log(1.0 + len(rows | heads) / count) for word, count in seen.items()}
 
 
+@lru_cache(maxsize=1024)  # all numbers of a row share its words
 def words(text: str) -> frozenset[str]:
     """What it is about: its words without case, endings of the plural and small words; and its years.
 
@@ -168,7 +171,7 @@ def _table(document: Document, rows: list[list[str]], table: int, scale: float |
             if any(cells[1:]) and not all(is_blank(cell) for cell in cells[1:]):
                 heads, body = ([*heads, cells][-_HEADS:] if not body else [cells]), False
             else:
-                section, body = " ".join(cells), True
+                section, body = " ".join(cells)[:_LONGEST], True
             _marks(document, " \n ".join(cells), table, number)
             continue
         body = True
@@ -176,8 +179,8 @@ def _table(document: Document, rows: list[list[str]], table: int, scale: float |
         _marks(document, label, table, number)
         for column, cell in enumerate(cells):
             if is_value(cell) and (column or not label):
-                head = _head(heads, column)
-                _cell(document, cell, (label, section, head), (table, number, column), within, scale)
+                labels = label[:_LONGEST], section, _head(heads, column)[:_LONGEST]
+                _cell(document, cell, labels, (table, number, column), within, scale)
     _share_rates(document.figures, start)
 
 
@@ -249,12 +252,13 @@ def _time(text: str) -> int:
 
 def _marks(document: Document, text: str, table: int, row: int) -> None:
     """The numbers of labels and heads: years, days, "due in 5 years". Nothing is calculated with them."""
+    about = words(text[:_LONGEST_ROW])
     for quantity in read(text, 40):
         kind = quantity.kind if quantity.kind is Kind.DATE else Kind.MARK
         marked = Quantity(
             quantity.value, quantity.decimals, quantity.digits, quantity.scale, quantity.percent, kind=kind
         )
-        document.figures.append(Figure(marked, 1.0, 1.0, 0.0, table, row, -1, words(text), frozenset(), 0))
+        document.figures.append(Figure(marked, 1.0, 1.0, 0.0, table, row, -1, about, frozenset(), 0))
 
 
 def _sentences(document: Document, text: str, table: int, most: int) -> None:

@@ -173,9 +173,7 @@ def test_a_response_cannot_leave_its_fence(attack: str) -> None:
         assert not re.search(r"<[/|a-zS]|<\s*/?\s*response|\[/?INST", inner, re.IGNORECASE)
 
 
-TOKENS = (
-    "<SPECIAL_11> [gMASK] <sop> [IMG] [MASK] [SEP] [control_8] [BEGIN_OF_TEXT] [/THINK] [unused3] <0x0A> [inst] <TOOL_1>"
-)
+TOKENS = "<SPECIAL_11> [gMASK] <sop> [IMG] [MASK] [SEP] [control_8] [BEGIN_OF_TEXT] [/THINK] [unused3] <0x0A> [inst]"
 
 
 @pytest.mark.parametrize("token", TOKENS.split())
