@@ -4,7 +4,7 @@ Execution accuracy, as in Spider (arXiv 1809.08887), where there is a reference.
 says little of whether it is right; results are then compared with each other (``consensus`` with ``answer: sql``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tao_ops.config import SqlConfig
@@ -29,8 +29,9 @@ def score(
     """1 for one SELECT that runs within the limits, or that gives the reference's result where there is one.
 
     0 where it is anything else than one SELECT, or the database refuses it, or its result is another than each of the
-    reference's. :data:`NOTHING` without a reference, where there are no rows, or nothing but NULL in them. None where
-    a limit stopped it, or no database is named or can be read: whether it is right is not known then.
+    reference's, or a limit stopped it that the reference keeps. :data:`NOTHING` without a reference, where there are no
+    rows, or nothing but NULL in them. None where a limit stopped it and no query of a reference, or no database is
+    named or can be read: whether it is right is not known then.
 
     Args:
         folder: what ``sql.database`` is relative to.
@@ -50,27 +51,36 @@ def score(
     >>> [one.value for one in score(batch, sql=SqlConfig(database="shop.sqlite"), folder=folder)]
     [1.0, 0.0, 0.0]
     """
+    rules = {"extra_columns": extra_columns, "repeats": repeats, "order": order}
     scores = []
     for candidate in batch:
         found = sql_results.result(candidate, sql=sql, folder=folder)
-        if isinstance(found, NoResult):
+        if isinstance(found, NoResult) and found.kind not in ("stopped", "ended"):
             scores.append(_without_result(found))
         elif candidate.reference is None:
-            scores.append(Score(NOTHING, "finds nothing") if found.empty else Score(1.0))
+            scores.append(_alone(found))
         else:
-            known = [
-                sql_results.result(candidate, sql=sql, folder=folder, text=text)
-                for text in sql_results.accepted(candidate.reference)
-            ]
-            right = [one for one in known if isinstance(one, Result)]
-            rules = {"extra_columns": extra_columns, "repeats": repeats, "order": order}
-            scores.append(_compared(found, right, **rules))
+            scores.append(_compared(found, _right(candidate, candidate.reference, sql, folder), **rules))
     return scores
+
+
+def _right(candidate: Candidate, reference: str, sql: SqlConfig, folder: Path) -> Iterator[Result]:
+    """The results of the reference's queries, one at a time: each may be large."""
+    for text in sql_results.accepted(reference):
+        known = sql_results.result(candidate, sql=sql, folder=folder, text=text)
+        if isinstance(known, Result):
+            yield known
+
+
+def _alone(found: Result | NoResult) -> Score:
+    if isinstance(found, NoResult):
+        return Score(None, found.why)
+    return Score(NOTHING, "finds nothing") if found.empty else Score(1.0)
 
 
 def _without_result(found: NoResult) -> Score:
     match found.kind:
-        case "stopped" | "unnamed":
+        case "unnamed":
             return Score(None, found.why)
         case "unreadable":
             return Score(None, "the database cannot be read")
@@ -79,9 +89,14 @@ def _without_result(found: NoResult) -> Score:
     return Score(0.0, found.why)
 
 
-def _compared(found: Result, right: Sequence[Result], *, extra_columns: bool, repeats: bool, order: bool) -> Score:
-    if not right:
-        return Score(None, "the reference does not run")
-    if any(sql_results.same(one, found, extra_columns=extra_columns, repeats=repeats, order=order) for one in right):
-        return Score(1.0)
-    return Score(0.0, "another result")
+def _compared(
+    found: Result | NoResult, right: Iterator[Result], *, extra_columns: bool, repeats: bool, order: bool
+) -> Score:
+    score = Score(None, found.why if isinstance(found, NoResult) else "the reference does not run")
+    for one in right:
+        if isinstance(found, NoResult):
+            return Score(0.0, found.why)  # the reference keeps the limits, so that this is another result
+        if sql_results.same(one, found, extra_columns=extra_columns, repeats=repeats, order=order):
+            return Score(1.0)
+        score = Score(0.0, "another result")
+    return score

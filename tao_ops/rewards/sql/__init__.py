@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tao_ops.config import SqlConfig
@@ -41,18 +42,34 @@ def result_keys(batch: Sequence[Candidate], *, sql: SqlConfig, folder: Path) -> 
     Raises:
         EngineError: the process that runs SQL cannot be started.
     """
-    found = [result(candidate, sql=sql, folder=folder) for candidate in batch]
+    told = [_told(result(candidate, sql=sql, folder=folder), place) for place, candidate in enumerate(batch)]
     orders: dict[str, list[bool]] = defaultdict(list)
-    for candidate, one in zip(batch, found, strict=True):
-        if isinstance(one, Result) and len(one.rows) > 1 and candidate.votes:
-            orders[candidate.query_id].append(one.groups is not None)
+    for candidate, one in zip(batch, told, strict=True):
+        if one.several and candidate.votes:
+            orders[candidate.query_id].append(one.ordered)
     return [
-        _key(one, ordered=2 * sum(orders[candidate.query_id]) > len(orders[candidate.query_id]), place=place)
-        for place, (candidate, one) in enumerate(zip(batch, found, strict=True))
+        one.list_key if 2 * sum(orders[candidate.query_id]) > len(orders[candidate.query_id]) else one.bag_key
+        for candidate, one in zip(batch, told, strict=True)
     ]
 
 
-def _key(found: Result | NoResult, *, ordered: bool, place: int) -> str | None:
-    if isinstance(found, NoResult) or not found.repeatable:
-        return None
-    return f"nothing {place}" if found.empty else key(found, ordered=ordered)
+@dataclass(frozen=True)
+class _Told:
+    """What is kept of a result, which may be large: whether it has several rows and an ORDER BY, and its keys."""
+
+    several: bool = False
+    ordered: bool = False
+    bag_key: str | None = None
+    list_key: str | None = None
+
+
+def _told(found: Result | NoResult, place: int) -> _Told:
+    if isinstance(found, NoResult):
+        return _Told()
+    several, ordered = len(found.rows) > 1, found.groups is not None
+    if not found.repeatable:
+        return _Told(several, ordered)
+    if found.empty:
+        return _Told(several, ordered, f"nothing {place}", f"nothing {place}")
+    bag_key = key(found, ordered=False)
+    return _Told(several, ordered, bag_key, key(found, ordered=True) if several else bag_key)

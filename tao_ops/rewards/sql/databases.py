@@ -5,10 +5,13 @@ from pathlib import Path
 
 from tao_ops.config import SqlConfig
 from tao_ops.errors import ConfigError
+from tao_ops.rewards.limits import LimitError, limited
 
 _DIALECTS = {".sqlite": "sqlite", ".sqlite3": "sqlite", ".db": "sqlite", ".duckdb": "duckdb"}
 _PLACE = "{database}"
-_NAME = re.compile(r"\w[\w-]*")
+_NAME = re.compile(r"\w[\w-]{0,99}")
+_SECONDS = 0.5
+"""Of processor time for finding a name: the pattern, or the message, may be one that takes for ever."""
 
 
 def dialect_of(path: Path) -> str | None:
@@ -20,14 +23,24 @@ def locate(sql: SqlConfig, folder: Path, message: str) -> Path | str:
     """The database file for a user's message; or why there is none."""
     if _PLACE not in sql.database:
         return folder / sql.database
-    found = re.search(sql.named_by or r"(?!)", message)
-    name = found[1] if found else None
+    try:
+        name = limited(_named, sql.named_by or r"(?!)", message, seconds=_SECONDS)
+    except LimitError as error:
+        return f"naming the database: {error}"
     if not name:
         return "no database is named"
     if not _NAME.fullmatch(name):
         return "no database of that name"  # a path's parts among them: nothing outside the template's folder is opened
     path = folder / sql.database.replace(_PLACE, name)
-    return path if path.is_file() else "no database of that name"
+    try:
+        return path if path.is_file() else "no database of that name"
+    except OSError:  # a name that is too long for a file
+        return "no database of that name"
+
+
+def _named(pattern: str, message: str) -> str | None:
+    found = re.search(pattern, message)
+    return found[1] if found else None
 
 
 def check(sql: SqlConfig, folder: Path) -> None:

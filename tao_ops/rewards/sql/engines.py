@@ -3,6 +3,7 @@
 Only the worker process (``worker.py``) uses this; the limits of its memory and files stand behind these.
 """
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ _STEPS = 10_000
 _MIB = 1024 * 1024
 _VALUE = 32
 """What a value takes in memory, in bytes, beside what it holds."""
+_LOCK_S = 1.0
+"""A writer's lock is waited for no longer than this, nor than half of a query's time limit."""
 _DENIED = {"load_extension", "sqlite_log", "sqlite_compileoption_get", "sqlite_compileoption_used", "fts3_tokenizer"}
 _DUCKDB: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -51,8 +54,8 @@ class Limits:
 
     @property
     def result_bytes(self) -> int:
-        """Most bytes of all values of a result."""
-        return self.memory_mib * _MIB // 16
+        """Most bytes of all values of a result, as they are sent: the process that asks has to hold them, too."""
+        return min(self.memory_mib, 1024) * _MIB // 16
 
 
 class Database(Protocol):
@@ -72,31 +75,32 @@ class Database(Protocol):
         ...
 
 
-def open_database(path: Path, dialect: str, memory_mib: int) -> Database:
+def open_database(path: Path, dialect: str, limits: Limits) -> Database:
     """Open the file, to be read only.
 
     Raises:
         Unreadable: it is no such database, or has unfinished writes that only a writer may bring in.
     """
-    return DuckDB(path, memory_mib) if dialect == "duckdb" else SQLite(path, memory_mib)
+    return DuckDB(path, limits) if dialect == "duckdb" else SQLite(path, limits)
 
 
 class SQLite:
     """A SQLite file; nothing is created beside it, not even what a file in WAL mode would get."""
 
-    def __init__(self, path: Path, memory_mib: int) -> None:
+    def __init__(self, path: Path, limits: Limits) -> None:
+        wait = min(_LOCK_S, limits.seconds / 2)
         try:
-            self._connection = sqlite3.connect(_sqlite_uri(path), uri=True, isolation_level=None)
+            self._connection = sqlite3.connect(_sqlite_uri(path), uri=True, isolation_level=None, timeout=wait)
             self._connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
             for pragma in ("trusted_schema=OFF", "query_only=ON", "temp_store=MEMORY", "cell_size_check=ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
-            self._connection.execute(f"PRAGMA hard_heap_limit={memory_mib * _MIB}")
+            self._connection.execute(f"PRAGMA hard_heap_limit={limits.memory_mib * _MIB}")
             self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             allowed = {name for (name,) in self._connection.execute("SELECT name FROM pragma_function_list")}
         except (sqlite3.Error, OSError) as error:
             raise Unreadable(str(error)) from None
         for limit, most in (
-            (sqlite3.SQLITE_LIMIT_LENGTH, memory_mib * _MIB // 16),
+            (sqlite3.SQLITE_LIMIT_LENGTH, limits.result_bytes),
             (sqlite3.SQLITE_LIMIT_ATTACHED, 0),
             (sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000),
             (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
@@ -140,12 +144,14 @@ def _authorizer(functions: set[str]) -> Callable[..., int]:
 
 
 def _sqlite_error(error: sqlite3.Error) -> Exception:
-    match getattr(error, "sqlite_errorcode", None):
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the rest tells more of the same error
         case sqlite3.SQLITE_INTERRUPT:
             return Stopped("time limit")
         case sqlite3.SQLITE_NOMEM | sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
             return Stopped("memory limit")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_BUSY | sqlite3.SQLITE_CANTOPEN:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CANTOPEN:
+            return Unreadable(str(error))
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_PROTOCOL | sqlite3.SQLITE_READONLY:  # a writer is at it, or died
             return Unreadable(str(error))
     return Failed(str(error))
 
@@ -153,10 +159,10 @@ def _sqlite_error(error: sqlite3.Error) -> Exception:
 class DuckDB:
     """A DuckDB file, without access to any other file, extension or address."""
 
-    def __init__(self, path: Path, memory_mib: int) -> None:
+    def __init__(self, path: Path, limits: Limits) -> None:
         import duckdb
 
-        config = {**_DUCKDB, "memory_limit": f"{memory_mib}MiB"}
+        config = {**_DUCKDB, "memory_limit": f"{limits.memory_mib}MiB"}
         try:
             if path.with_name(f"{path.name}.wal").exists():
                 raise Unreadable("its last writes are still in the .wal file")
@@ -218,8 +224,10 @@ def _chunks(fetch: Callable[[int], list[tuple[Any, ...]]]) -> Iterator[list[tupl
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, str | bytes):
-        return _VALUE + len(value)
+    if isinstance(value, str):
+        return _VALUE + len(json.dumps(value))
+    if isinstance(value, bytes):
+        return _VALUE + 2 * len(value)
     if isinstance(value, list | tuple | set):
         return _VALUE + sum(map(_size, value))
     if isinstance(value, dict):

@@ -22,7 +22,14 @@ _FUNCTIONS = re.compile(
 _TABLES = re.compile(r"pragma_\w+|sqlite_(?!master$|schema$|sequence$)\w+|dbstat|duckdb_\w+", re.IGNORECASE)
 """Tables that tell of the engine or the machine and not of the data."""
 _NO_TABLE_NAME = re.compile(r"[./\\*?:\[\]]")
-_UNREPEATABLE = {"random", "rand", "randomblob", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "setseed"}
+_DUCKDB_CATALOG = re.compile(r"pg_\w+|information_schema", re.IGNORECASE)
+_UNREPEATABLE = re.compile(
+    r"rand|random|randomblob|setseed|uuid\w*|gen_random_uuid|now|today|txid_current|(get_)?current_(date|time)\w*"
+    r"|(current_)?local(time|timestamp)|(transaction|statement|clock)_timestamp"
+)
+"""Functions that give another value each time, or each day."""
+_OF_NOW = {"date", "time", "datetime", "julianday", "unixepoch"}
+"""Functions that without arguments give the time of day or the date."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def _refusal(tree: Any, dialect: str) -> str | None:
         return "not a SELECT"
     statements = _statements()
     for node in tree.walk():
-        if isinstance(node, statements):
+        if isinstance(node, statements) or (dialect == "duckdb" and _is_show(node)):
             return "not a SELECT"
         if isinstance(node, exp.Func) and _FUNCTIONS.fullmatch(_name(node)):
             return "refused function"
@@ -141,6 +148,15 @@ def _statements() -> tuple[type, ...]:
     return tuple(kind for kind in kinds if not issubclass(exp.Select, kind) and not issubclass(exp.Union, kind))
 
 
+def _is_show(node: Any) -> bool:
+    """sqlglot reads DuckDB's ``FROM (SHOW t)`` as a table of that name with an alias."""
+    from sqlglot import exp
+
+    name = node.this if isinstance(node, exp.Table) else None
+    unquoted = isinstance(name, exp.Identifier) and not name.args.get("quoted") and name.name.lower() == "show"
+    return unquoted and isinstance(node.parent, exp.Subquery)
+
+
 def _table_refusal(table: Any, dialect: str) -> str | None:
     from sqlglot import exp
 
@@ -148,6 +164,8 @@ def _table_refusal(table: Any, dialect: str) -> str | None:
         return None if _name(table.this) in _TABLE_FUNCTIONS else "refused table function"
     name = str(table.name)
     if _TABLES.fullmatch(name):
+        return "refused table"
+    if dialect == "duckdb" and any(map(_DUCKDB_CATALOG.fullmatch, (name, table.text("db")))):
         return "refused table"
     if dialect == "duckdb" and _NO_TABLE_NAME.search(name):
         return "reads a file"
@@ -166,7 +184,7 @@ def _name(function: Any) -> str:
 def _select(query: str, tree: Any, dialect: str) -> Select:
     from sqlglot import exp
 
-    repeatable = not any(_name(node) in _UNREPEATABLE for node in tree.find_all(exp.Func))
+    repeatable = not any(map(_changes, tree.walk()))
     distinct = isinstance(tree, exp.Select) and tree.args.get("distinct") is not None
     distinct |= isinstance(tree, exp.SetOperation) and bool(tree.args.get("distinct"))
     order = tree.args.get("order")
@@ -178,6 +196,20 @@ def _select(query: str, tree: Any, dialect: str) -> Select:
     keyed = tree.copy()
     keyed.set("expressions", [*keyed.expressions, *(exp.alias_(key, f"_key_{i}") for i, key in enumerate(further))])
     return Select(query, keyed.sql(dialect=dialect), len(further), keys, distinct, repeatable)
+
+
+def _changes(node: Any) -> bool:
+    """Whether it may give another value when the query runs again."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Func):
+        name = _name(node)
+        arguments = len(list(node.iter_expressions()))
+        of_now = (name in _OF_NOW and arguments == 0) or (name == "age" and arguments == 1)
+        return of_now or _UNREPEATABLE.fullmatch(name) is not None
+    if isinstance(node, exp.Literal):
+        return bool(node.is_string) and str(node.name).strip().lower() == "now"
+    return isinstance(node, exp.TableSample)
 
 
 def _keys(tree: Any, order: Iterable[Any], *, may_add: bool) -> tuple[tuple[int, ...], list[Any]]:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|[;{}(),]|[^'\"\-/;{}(),]+|.", re.DOTALL)
 MOST = 64
@@ -23,24 +24,25 @@ def accepted(reference: str) -> list[str]:
             queries.append([])
         else:
             queries[-1].append(token)
-    found = (one.strip() for query in queries for one in _expanded(query))
+    found = (one.strip() for query in queries for one in itertools.islice(_expanded(query), MOST))
     return list(itertools.islice(dict.fromkeys(one for one in found if one), MOST))
 
 
-def _expanded(tokens: list[str]) -> list[str]:
+def _expanded(tokens: list[str]) -> Iterator[str]:
+    """The query with each choice of columns, one at a time: groups in a row have more than can be counted."""
     start = next((i for i, token in enumerate(tokens) if token == "{"), None)
     end = next((i for i, token in enumerate(tokens) if token == "}" and start is not None and i > start), None)
     if start is None or end is None:
-        return ["".join(tokens)]
-    columns = _columns(tokens[start + 1 : end])
+        yield "".join(tokens)
+        return
+    columns = _columns(tokens[start + 1 : end]) or [""]
     before, after = "".join(tokens[:start]), tokens[end + 1 :]
     sets = (c for size in range(1, len(columns) + 1) for c in itertools.combinations(columns, size))
-    texts = []
-    for chosen in itertools.islice(sets, MOST):
+    for chosen in sets:
         taken = ", ".join(chosen)
         rest = "".join(after).replace("GROUP BY {}", f"GROUP BY {taken}")
-        texts += [before + taken + more for more in _expanded(_TOKEN.findall(rest))]
-    return texts[:MOST]
+        for more in _expanded(_TOKEN.findall(rest)):
+            yield before + taken + more
 
 
 def _columns(tokens: list[str]) -> list[str]:

@@ -57,8 +57,9 @@ class NoResult:
     """Why a query has no result.
 
     Attributes:
-        kind: ``refused`` before it ran, ``failed`` in the database, ``stopped`` by a limit, ``unreadable``, where the
-            database is to blame, or ``unnamed``, where the message names none.
+        kind: ``refused`` before it ran, ``failed`` in the database, ``stopped`` by a limit, ``ended``, where its
+            process was too late or died, ``unreadable``, where the database is to blame, or ``unnamed``, where the
+            message names none.
         why: in a few words; the database's own where it ``failed``.
     """
 

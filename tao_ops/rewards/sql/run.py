@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import hashlib
 import json
 import os
 import select
@@ -23,17 +24,20 @@ from tao_ops.rewards.sql.results import NoResult, Result, Value
 _START_S = 120.0
 _GRACE_S = 1.0
 """A worker that is this late is ended."""
-_MOST_RESULTS, _MOST_VALUES = 8192, 2_000_000
+_MOST_RESULTS, _MOST_BYTES, _LARGE = 8192, 256 * 1024 * 1024, 32 * 1024 * 1024
+"""Of the results that are remembered: how many, their bytes in memory all together, and most bytes of one of them."""
 _CODE = """
 import sys
 sys.path[:] = {path!r}
 from tao_ops.rewards.sql.worker import main
-main({dialect!r}, {memory_mib})
+main({dialect!r}, {memory_mib}, parent={parent})
 """
 
 
 def run(text: str, *, path: Path, sql: SqlConfig) -> Result | NoResult:
-    """What a response's SQL gives on the database; the same text on the same file is run once in this process.
+    """What a response's SQL gives on the database.
+
+    What the same text gave on the same file is remembered, unless it is large, or the file or the machine is to blame.
 
     Raises:
         EngineError: the worker process cannot be started.
@@ -42,50 +46,72 @@ def run(text: str, *, path: Path, sql: SqlConfig) -> Result | NoResult:
     if why := malformed(query):
         return NoResult("refused", why)
     dialect = dialect_of(path)
-    try:
-        told = path.stat()
-    except OSError as error:
-        return NoResult("unreadable", str(error.strerror))
     if dialect is None:
         return NoResult("unreadable", "no kind of database that is known")
-    stamp = [told.st_ino, told.st_size, told.st_mtime_ns]
-    name = (str(path.absolute()), *stamp, sql.seconds, sql.rows, sql.memory_mib, query)
     with _lock:
-        if (known := _known.get(name)) is None:
-            request = {
-                "query": query,
-                "path": str(path.absolute()),
-                "stamp": stamp,
-                "seconds": sql.seconds,
-                "rows": sql.rows,
-            }
-            known = _worker(dialect, sql.memory_mib).ask(request)
-            _known.put(name, known)
-    return known
+        return _run(query, path, dialect, sql)
+
+
+def _run(query: str, path: Path, dialect: str, sql: SqlConfig) -> Result | NoResult:
+    stamp = _stamp(path)
+    request = {
+        "query": query,
+        "path": str(path.absolute()),
+        "stamp": stamp,
+        "seconds": sql.seconds,
+        "rows": sql.rows,
+    }
+    name = hashlib.sha256(json.dumps([request, sql.memory_mib]).encode()).digest()
+    if (known := _known.get(name)) is not None:
+        return known
+    found = _worker(dialect, sql.memory_mib).ask(request)
+    if _stamp(path) != stamp:
+        return NoResult("unreadable", "it changed while it was read")
+    if isinstance(found, Result) or found.kind in ("refused", "failed", "stopped"):
+        _known.put(name, found)
+    return found
+
+
+def _stamp(path: Path) -> list[int]:
+    """What is another after a write: a writer in WAL mode leaves the file itself alone until its checkpoint."""
+    stamp: list[int] = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        with contextlib.suppress(OSError):  # where the file itself is missing, opening it tells
+            told = file.stat()
+            stamp += [told.st_ino, told.st_size, told.st_mtime_ns]
+    return stamp
 
 
 class _Known:
     """The results of before, the latest used kept longest."""
 
     def __init__(self) -> None:
-        self._results: OrderedDict[object, Result | NoResult] = OrderedDict()
-        self._values = 0
+        self._results: OrderedDict[bytes, tuple[Result | NoResult, int]] = OrderedDict()
+        self.bytes = 0
 
-    def get(self, name: object) -> Result | NoResult | None:
-        if name in self._results:
-            self._results.move_to_end(name)
-        return self._results.get(name)
+    def get(self, name: bytes) -> Result | NoResult | None:
+        if name not in self._results:
+            return None
+        self._results.move_to_end(name)
+        return self._results[name][0]
 
-    def put(self, name: object, result: Result | NoResult) -> None:
-        self._results[name] = result
-        self._values += _values(result)
-        while len(self._results) > _MOST_RESULTS or self._values > _MOST_VALUES:
-            _, dropped = self._results.popitem(last=False)
-            self._values -= _values(dropped)
+    def put(self, name: bytes, result: Result | NoResult) -> None:
+        size = _bytes(result)
+        if size > _LARGE:
+            return
+        self._results[name] = result, size
+        self.bytes += size
+        while len(self._results) > _MOST_RESULTS or self.bytes > _MOST_BYTES:
+            _, (_, dropped) = self._results.popitem(last=False)
+            self.bytes -= dropped
 
 
-def _values(result: Result | NoResult) -> int:
-    return len(result.rows) * result.columns if isinstance(result, Result) else 0
+def _bytes(result: Result | NoResult) -> int:
+    """About what it takes in memory."""
+    if isinstance(result, NoResult):
+        return sys.getsizeof(result.why)
+    values = sum(sys.getsizeof(row) + sum(map(sys.getsizeof, row)) for row in result.rows)
+    return values + sys.getsizeof(result.rows) + sys.getsizeof(result.groups)
 
 
 _lock = threading.RLock()
@@ -99,6 +125,15 @@ def _worker(dialect: str, memory_mib: int) -> "_Worker":
     if name not in _workers:
         _workers[name] = _Worker(dialect, memory_mib)
     return _workers[name]
+
+
+def _after_fork() -> None:
+    """Another thread's lock would never be freed in the child, nor what it was changing be whole."""
+    global _lock, _known
+    _lock, _known = threading.RLock(), _Known()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @atexit.register
@@ -127,7 +162,7 @@ class _Worker:
             self._send(process, request)
             reply = self._line(process, request["seconds"] + _GRACE_S)
         except _Died:
-            return NoResult("stopped", self._why_it_ended())
+            return NoResult("ended", self._why_it_ended())
         except BaseException:
             self.end()  # a reply that nobody waited for would answer the next query
             raise
@@ -150,7 +185,10 @@ class _Worker:
             return self._process
         self.end()
         code = _CODE.format(
-            path=[os.path.abspath(p) for p in sys.path], dialect=self._dialect, memory_mib=self._memory_mib
+            path=[os.path.abspath(p) for p in sys.path],
+            dialect=self._dialect,
+            memory_mib=self._memory_mib,
+            parent=os.getpid(),
         )
         keep = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT") if name in os.environ}
         self._process = subprocess.Popen(

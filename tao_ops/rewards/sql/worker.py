@@ -1,6 +1,7 @@
 """The process that runs queries: its own limits, one query after another, and nothing else.
 
-``run.py`` starts it, sends one JSON object a line and reads one back. It ends when its input does.
+``run.py`` starts it, sends one JSON object a line and reads one back. It ends when its input does, or its parent: a
+process that was forked from the parent may hold the input open.
 """
 
 import datetime
@@ -9,6 +10,7 @@ import json
 import math
 import os
 import resource
+import select
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,16 @@ from tao_ops.rewards.sql.guard import Select, read
 _MIB = 1024 * 1024
 _ROOM_MIB = {"sqlite": 128, "duckdb": 1024}
 """Address space beyond a query's memory, for what the engine and the rows on their way take."""
+_IDLE_S = 1.0
+"""Without a query for so long, the database is closed: an open one keeps the writers of a DuckDB file out."""
+_LONGEST_ERROR = 1000
+"""In characters: a database's message may hold a value, which may be large."""
 _SPARE_S = 5.0
 """Seconds of processor time beyond a query's time limit, after which the kernel ends the process."""
 
 
-def main(dialect: str, memory_mib: int) -> None:
-    """Answer queries until the input ends."""
+def main(dialect: str, memory_mib: int, parent: int) -> None:
+    """Answer queries until the input ends, or the process ``parent``."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
@@ -35,8 +41,15 @@ def main(dialect: str, memory_mib: int) -> None:
     _limit(memory_mib + _ROOM_MIB[dialect])
     session = Session(dialect, memory_mib)
     _send(replies, {"ready": True})
-    for line in requests:
-        _send(replies, session.answer(json.loads(line)))
+    waiting = select.poll()
+    waiting.register(requests, select.POLLIN)
+    while os.getppid() == parent:
+        if not waiting.poll(_IDLE_S * 1000):
+            session.close()
+        elif line := requests.readline():
+            _send(replies, session.answer(json.loads(line)))
+        else:
+            return
 
 
 def _limit(mib: int) -> None:
@@ -82,25 +95,27 @@ class Session:
             found = read(request["query"], self._dialect)
             if isinstance(found, str):
                 return {"kind": "refused", "error": found}
-            return self._run(self._database(request["path"], request["stamp"]), found, limits, until)
+            return self._run(self._database(request["path"], request["stamp"], limits), found, limits, until)
         except Unreadable as error:
-            self._close()
+            self.close()
             return {"kind": "unreadable", "error": str(error)}
         except Stopped as error:
             return {"kind": "stopped", "error": str(error)}
         except (Failed, RecursionError) as error:
-            return {"kind": "failed", "error": str(error)}
+            return {"kind": "failed", "error": str(error)[:_LONGEST_ERROR]}
         except MemoryError:
-            self._close()
+            self.close()
             return {"kind": "stopped", "error": "memory limit"}
 
-    def _database(self, path: str, stamp: Any) -> Database:
-        if self._open is None or self._open[0] != (path, stamp):
-            self._close()
-            self._open = (path, stamp), open_database(Path(path), self._dialect, self._memory_mib)
+    def _database(self, path: str, stamp: Any, limits: Limits) -> Database:
+        asked = (path, stamp, limits)
+        if self._open is None or self._open[0] != asked:
+            self.close()
+            self._open = asked, open_database(Path(path), self._dialect, limits)
         return self._open[1]
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the database, if one is open; the next query opens it again."""
         if self._open is not None:
             self._open[1].close()
             self._open = None

@@ -46,6 +46,13 @@ def test_with_a_reference_the_result_decides(folder: Path) -> None:
     assert _score(folder, "SELECT 1", "SELECT town FROM orders") == (None, "the reference does not run")
 
 
+def test_a_limit_that_the_reference_keeps_makes_another_result(folder: Path) -> None:
+    endless = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n FROM r"
+    assert _score(folder, endless, "SELECT id FROM orders") == (0.0, "row limit")
+    assert _score(folder, endless, endless) == (None, "row limit")
+    assert _score(folder, endless, None) == (None, "row limit")
+
+
 def test_any_accepted_query_is_right(folder: Path) -> None:
     gold = "SELECT {id, city} FROM orders WHERE id = 1; SELECT count(*) FROM orders"
     for text in ("SELECT 1", "SELECT 'Oslo'", "SELECT 'Oslo', 1", "SELECT 3"):
@@ -75,8 +82,14 @@ def test_the_message_names_the_database(folder: Path) -> None:
 
     assert score("[db: one] Which orders?") == (1.0, "")
     assert score("Which orders?") == (None, "no database is named")
-    for name in ("two", "../shop", "one.sqlite", "/etc/passwd", "x/../one", "*", "", "one\0"):
+    for name in ("two", "../shop", "one.sqlite", "/etc/passwd", "x/../one", "*", "", "one\0", "a" * 300, "語" * 100):
         assert score(f"[db: {name}] Which orders?")[0] is None
+
+
+def test_a_name_that_takes_for_ever_to_find_is_given_up(folder: Path) -> None:
+    every = SqlConfig(database="dbs/{database}.sqlite", named_by=r"db: ((?:\w+\s?)+)\.")
+    one = sql_execution.score([Candidate("q", "db: " + "a" * 40 + "!", "SELECT 1")], sql=every, folder=folder)[0]
+    assert (one.value, one.reason) == (None, "naming the database: time limit")
 
 
 def test_the_files_are_checked_before_the_first_query(folder: Path) -> None:
@@ -135,6 +148,13 @@ def test_order_counts_where_most_candidates_ask_for_one(folder: Path) -> None:
 
 def test_what_gives_another_result_each_time_has_no_key(folder: Path) -> None:
     assert _keys(folder, "SELECT id FROM orders ORDER BY random() LIMIT 1") == [None]
+    for now in ("date('now')", "datetime()", "strftime('%s')", "current_timestamp", "CURRENT_DATE"):
+        assert _keys(folder, f"SELECT {now}, id FROM orders") == [None], now
+    for then in ("date('2024-01-01')", "strftime('%Y', city)", "julianday(id)"):
+        assert _keys(folder, f"SELECT {then}, id FROM orders") != [None], then
+    for now in ("now()", "txid_current()", "current_timestamp", "today()", "get_current_time()", "age(d)", "uuid()"):
+        read = guard.read(f"SELECT {now} FROM t", "duckdb")
+        assert isinstance(read, guard.Select) and not read.repeatable, now
 
 
 def test_results_that_tell_nothing_do_not_agree_with_each_other(folder: Path) -> None:

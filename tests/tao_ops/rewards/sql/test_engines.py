@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tao_ops.rewards.sql.engines import Limits, Stopped, collect
 from tao_ops.settings import PROJECT
 
 RUN = """
@@ -16,10 +17,11 @@ import json, sys, time
 from pathlib import Path
 from tao_ops.rewards.sql.engines import Limits, open_database
 path, dialect, queries = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
-database, told = open_database(path, dialect, 64), []
+limits = Limits(5.0, 100, 64)
+database, told = open_database(path, dialect, limits), []
 for query in queries:
     try:
-        told.append(database.rows(query, Limits(5.0, 100, 64), time.monotonic() + 5.0))
+        told.append(database.rows(query, limits, time.monotonic() + 5.0))
     except Exception as error:
         told.append(type(error).__name__)
 print(json.dumps(told))
@@ -89,3 +91,13 @@ def test_duckdb_denies_all_but_reading(tmp_path: Path) -> None:
     *denied, rows = _tell(path, DUCKDB)
     assert set(denied) <= {"Failed", "Unreadable"} and rows == [[1]]
     assert _content(tmp_path) == before
+
+
+def test_a_result_is_as_large_as_what_is_sent_of_it() -> None:
+    limits = Limits(5.0, 100, 16)
+    for value in ("x" * 900_000, "\N{GRINNING FACE}" * 80_000, b"x" * 500_000):
+        sent = [iter(([(value,)], []))]
+        assert collect(lambda _, sent=sent: next(sent[0]), limits, float("inf")) == [(value,)]
+        with pytest.raises(Stopped, match="memory limit"):
+            collect(lambda _, value=value: [(value + value,)], limits, float("inf"))
+    assert Limits(5.0, 100, 65_536).result_bytes == Limits(5.0, 100, 1024).result_bytes

@@ -112,3 +112,6 @@ def test_a_reference_may_accept_several_queries(reference: str, queries: list[st
 
 def test_a_reference_with_many_braces_is_bounded() -> None:
     assert len(accepted("SELECT {" + ",".join("abcdefghijklmnop") + "} FROM t; " * 10)) == 64
+    assert len(accepted("SELECT " + ", ".join(["{a, b, c, d, e, f}"] * 50) + " FROM t")) == 64
+    assert accepted("SELECT " + ", ".join(["{a, b, c, d, e, f}"] * 50) + " FROM {}")
+    assert accepted("SELECT {" + ", ".join("a" * 40) + "}")

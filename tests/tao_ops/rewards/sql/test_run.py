@@ -1,7 +1,13 @@
 """Hostile or broken SQL ends within its limits, with a reason, and leaves the database and its folder as they were."""
 
 import hashlib
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +17,7 @@ from tao_ops.config import SqlConfig
 from tao_ops.records import Candidate
 from tao_ops.rewards import sql, sql_execution
 from tao_ops.rewards.sql import NoResult, Result
+from tao_ops.settings import PROJECT
 
 ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) "
 JOIN = "SELECT count(*) FROM " + ", ".join(f"big AS t{i}" for i in range(8))
@@ -73,6 +80,12 @@ DUCKDB_FILES = {
     "SELECT * FROM query('DROP TABLE orders')": "refused table function",
     "SELECT * FROM orders, LATERAL glob('/*')": "refused table function",
     "SELECT getenv('HOME')": "refused function",
+    "SELECT * FROM pg_settings": "refused table",
+    "SELECT * FROM pg_catalog.pg_tables": "refused table",
+    'SELECT * FROM "Information_Schema".tables': "refused table",
+    "SELECT * FROM (SHOW TABLES)": "not a SELECT",
+    "SELECT * FROM (show orders) AS s": "not a SELECT",
+    "SELECT * FROM (DESCRIBE orders)": "not a SELECT",
 }
 ROWS = [(1, "Oslo", 9.5), (2, "Rome", 9.5), (3, "Oslo", None)]
 
@@ -190,6 +203,12 @@ def test_a_limit_stops_what_would_not_end_and_decides_nothing(text: str, reasons
     assert _score("SELECT 1", shop) == (1.0, "")  # the next query is answered as ever
 
 
+@pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
+def test_a_databases_message_is_kept_short(shop: Path) -> None:
+    found = _run("SELECT CAST(repeat('x', 1000000) AS INTEGER)", shop)
+    assert isinstance(found, NoResult) and found.kind == "failed" and len(found.why) <= 1000
+
+
 def test_json_nested_a_thousand_deep_ends(shop: Path) -> None:
     deep = "[" * 1000 + "]" * 1000
     assert _score(f"SELECT json_valid('{deep}')", shop)[0] is not None
@@ -260,6 +279,145 @@ def test_a_file_in_wal_mode_gets_no_file_beside_it(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.sqlite"]
     found = sql.run("SELECT * FROM t", path=path, sql=SqlConfig(database="a.sqlite"))
     assert isinstance(found, Result) and [file.name for file in tmp_path.iterdir()] == ["a.sqlite"]
+
+
+def test_a_file_in_wal_mode_is_not_read_past_a_later_write(tmp_path: Path) -> None:
+    path, config = tmp_path / "a.sqlite", SqlConfig(database="a.sqlite")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE t AS SELECT 1 AS x")
+    connection.close()
+    assert isinstance(sql.run("SELECT x FROM t", path=path, sql=config), Result)
+    writer = sqlite3.connect(path)
+    writer.execute("UPDATE t SET x = 2")
+    writer.commit()
+    for query in ("SELECT x FROM t", "SELECT x + 0 FROM t"):
+        assert getattr(sql.run(query, path=path, sql=config), "kind", None) == "unreadable"
+    writer.close()
+    assert sql.run("SELECT x FROM t", path=path, sql=config) == Result(((2,),))
+
+
+def test_what_was_written_during_a_query_makes_it_unreadable(tmp_path: Path) -> None:
+    path, config = tmp_path / "a.sqlite", SqlConfig(database="a.sqlite", seconds=5.0)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE t AS SELECT 1 AS x")
+    connection.close()
+    sql.run("SELECT 1", path=path, sql=config)
+    told: list[Result | NoResult] = []
+    slow = ENDLESS + "SELECT max(n) FROM (SELECT n FROM r LIMIT 3000000)"
+    asking = threading.Thread(target=lambda: told.append(sql.run(slow, path=path, sql=config)))
+    asking.start()
+    writer = sqlite3.connect(path)
+    while asking.is_alive():
+        writer.execute("UPDATE t SET x = x + 1")
+        writer.commit()
+        time.sleep(0.01)
+    writer.close()
+    assert told == [NoResult("unreadable", "it changed while it was read")]
+
+
+def test_a_lock_that_passes_is_no_verdict(tmp_path: Path) -> None:
+    path, config = tmp_path / "a.sqlite", SqlConfig(database="a.sqlite", seconds=0.5)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("CREATE TABLE t AS SELECT 1 AS x")
+    writer.execute("BEGIN EXCLUSIVE")
+    assert getattr(sql.run("SELECT x FROM t", path=path, sql=config), "kind", None) == "unreadable"
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert sql.run("SELECT x FROM t", path=path, sql=config) == Result(((1,),))
+
+
+def test_a_process_that_died_is_asked_again(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = "SELECT 41 + 1"
+    for one in sys.modules["tao_ops.rewards.sql.run"]._workers.values():
+        one.end()
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess.Popen, "poll", lambda self: None)
+        assert _run("SELECT 7", shop) == Result(((7,),))
+        for one in sys.modules["tao_ops.rewards.sql.run"]._workers.values():
+            if one._process is not None:
+                one._process.kill()
+                one._process.wait()
+        assert _run(query, shop) == NoResult("ended", "the database's process died")
+    assert _run(query, shop) == Result(((42,),))
+
+
+@pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
+def test_an_idle_process_keeps_no_writer_of_duckdb_out(shop: Path) -> None:
+    assert isinstance(_run("SELECT count(*) FROM orders", shop), Result)
+    write = f"import duckdb; duckdb.connect({str(shop)!r}).execute('SELECT 1')"
+    for _ in range(50):
+        if not subprocess.run([sys.executable, "-c", write], stderr=subprocess.DEVNULL, check=False).returncode:
+            return
+        time.sleep(0.1)
+    pytest.fail("the file is still locked")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_forked_during_a_query_asks_its_own_process(shop: Path) -> None:
+    slow = threading.Thread(target=lambda: _run(ENDLESS + "SELECT count(*) FROM r", shop, seconds=1.0))
+    _run("SELECT 1", shop)
+    slow.start()
+    time.sleep(0.2)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if _run("SELECT 2", shop) == Result(((2,),)) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    slow.join()
+
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from tao_ops.config import SqlConfig
+from tao_ops.rewards import sql
+path = Path(sys.argv[1])
+sql.run("SELECT 1", path=path, sql=SqlConfig(database=path.name))
+worker = next(iter(sys.modules["tao_ops.rewards.sql.run"]._workers.values()))._process.pid
+child = os.fork()
+if child == 0:
+    os.close(1)
+    time.sleep(60)
+    os._exit(0)
+print(worker, child, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc")
+def test_the_process_ends_with_its_parent_even_if_a_forked_child_lives_on(shop: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(shop)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker, child = map(int, parent.stdout.readline().split())
+        parent.kill()
+    try:
+        for _ in range(100):
+            if not _lives(worker):
+                return
+            time.sleep(0.1)
+        pytest.fail("the worker lives on")
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_results_that_are_remembered_are_bounded_in_bytes() -> None:
+    known = sys.modules["tao_ops.rewards.sql.run"]._Known()
+    for i in range(20):
+        known.put(bytes([i]), Result((("x" * 20_000_000,),)))
+    assert known.bytes < 256 * 1024 * 1024
+    assert known.get(bytes([0])) is None and known.get(bytes([19])) is not None
+    known.put(b"large", Result((("x" * 40_000_000,),)))
+    assert known.get(b"large") is None and known.get(bytes([19])) is not None
 
 
 def test_a_broken_file_decides_nothing(tmp_path: Path) -> None:
