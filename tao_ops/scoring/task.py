@@ -65,16 +65,15 @@ def score_task(shard: Shard, task: str, candidates: Sequence[Candidate], prompts
     config = shard.flywheel.tasks[task]
     setting = Setting(shard.flywheel.file(""), config.json_schema, shard.models)
     scorers = TaskScorers(config.scorers, setting)
-    known = [*labels.anchors(shard.flywheel, task), *labels.feedback(shard.lake, shard.turn, prompts)]
-    # Anchors are a batch of their own: their pools must not pass for the shard's, where a collapse is looked for.
-    pools = [one for one in known if not one.response_id]
-    judged = [one for one in known if one.response_id]
+    anchors = labels.anchors(shard.flywheel, task)
+    judged = labels.feedback(shard.lake, shard.turn, prompts)
     every = scorers.score([*candidates, *(one.candidate for one in judged)])
     scored, beside = every[: len(candidates)], every[len(candidates) :]
-    anchored = scorers.score([one.candidate for one in pools], guarded=False)
+    # A batch of their own: their pools must not pass for the shard's, where a collapse is looked for.
+    anchored = scorers.score([one.candidate for one in anchors], guarded=False)
     before = newest(shard.lake, shard.flywheel, shard.turn, task)
     cases = _Cases(config.scorers, labels.earlier(shard.lake, shard.flywheel, shard.turn, task), before)
-    cases.add(candidates, scored, [*pools, *judged], [*anchored, *beside])
+    cases.add(candidates, scored, [*anchors, *judged], [*anchored, *beside])
     calibration = cases.calibrate(config, shard.seed)
     rewarded = scorers.rewarded(scored, calibrator=calibration.calibrator)
     tried = _probe(scorers, config, candidates, rewarded, calibration, shard.seed)
