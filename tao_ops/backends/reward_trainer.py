@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_ops.backends.special_tokens import disarmed
-from tao_ops.backends.trl_trainer import trained
+from tao_ops.backends.trl_trainer import run_arguments, trained
 from tao_ops.errors import EngineError, ModelError
 from tao_ops.records import Message, Progress
 
@@ -135,29 +135,10 @@ def _fit(
 
 
 def _arguments(how: RewardTraining, seed: int, scratch: Path) -> Any:
-    import torch
     from trl import RewardConfig
 
-    return RewardConfig(
-        output_dir=str(scratch),
-        num_train_epochs=how.epochs,
-        per_device_train_batch_size=how.batch_size,
-        learning_rate=how.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.1,
-        seed=seed,
-        data_seed=seed,
-        bf16=False,
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=False,
-        max_length=how.max_length,
-        center_rewards_coefficient=_CENTRED,
-        save_strategy="no",
-        logging_steps=1,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
+    shared = run_arguments(how.epochs, how.batch_size, how.learning_rate, seed=seed, scratch=scratch)
+    return RewardConfig(**shared, bf16=False, max_length=how.max_length, center_rewards_coefficient=_CENTRED)
 
 
 def _stored_dtype(base: Path) -> Any:

@@ -132,29 +132,33 @@ def trained(trainer: Any, say: Progress) -> dict[str, Any]:
 
 
 def _arguments(config: UpdateConfig, seed: int, scratch: Path) -> Any:
-    import torch
     from trl import SFTConfig
 
-    return SFTConfig(
-        output_dir=str(scratch),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.1,
-        seed=seed,
-        data_seed=seed,
-        bf16=config.precision == "bf16",
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=False,
-        max_length=None,
-        completion_only_loss=True,
-        save_strategy="no",
-        logging_steps=1,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
+    shared = run_arguments(config.epochs, config.batch_size, config.learning_rate, seed=seed, scratch=scratch)
+    return SFTConfig(**shared, bf16=config.precision == "bf16", max_length=None, completion_only_loss=True)
+
+
+def run_arguments(epochs: int, batch_size: int, learning_rate: float, *, seed: int, scratch: Path) -> dict[str, Any]:
+    """What every training run of TRL here is told: seeded, without checkpoints, reports and bars of its own."""
+    import torch
+
+    return {
+        "output_dir": str(scratch),
+        "num_train_epochs": epochs,
+        "per_device_train_batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.1,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "gradient_checkpointing": False,
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
 
 
 def _progress(say: Progress) -> Any:

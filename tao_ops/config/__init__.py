@@ -3,7 +3,6 @@
 from tao_ops.config.base import Duration, Share, Strict
 from tao_ops.config.flywheel import Flywheel, expand, flywheel_names, load_flywheel
 from tao_ops.config.scorers import (
-    CalibrationConfig,
     ConsensusConfig,
     EmbeddingConfig,
     GroundingConfig,
@@ -14,11 +13,8 @@ from tao_ops.config.scorers import (
     LabelConfig,
     LanguageConfig,
     LengthConfig,
-    Limit,
-    MonitorConfig,
     NumericConfig,
     OwnScorerConfig,
-    ProbeConfig,
     RefusalConfig,
     RegexConfig,
     RepetitionConfig,
@@ -45,6 +41,7 @@ from tao_ops.config.stages import (
 )
 from tao_ops.config.strategies import BootstrapConfig, StrategyConfig, StrategyKind
 from tao_ops.config.tasks import BenchmarkConfig, PersonalKind, PrivacyConfig, TaskConfig
+from tao_ops.config.trust import CalibrationConfig, Limit, MonitorConfig, ProbeConfig
 
 __all__ = [
     "BenchmarkConfig",

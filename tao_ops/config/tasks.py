@@ -6,15 +6,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tao_ops.config.base import Strict
-from tao_ops.config.scorers import (
-    CalibrationConfig,
-    ConsensusConfig,
-    JudgeConfig,
-    MonitorConfig,
-    ProbeConfig,
-    ScorerConfig,
-)
+from tao_ops.config.scorers import ConsensusConfig, JudgeConfig, ScorerConfig
 from tao_ops.config.strategies import StrategyConfig, StrategyKind
+from tao_ops.config.trust import CalibrationConfig, MonitorConfig, ProbeConfig
 
 
 class BenchmarkConfig(Strict):
