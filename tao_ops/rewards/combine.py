@@ -9,6 +9,8 @@ from tao_ops.config.scorers import Flag, Verifier
 VERSION = "product-2"
 """Names the rule without a calibrator in ``rewards.calibrator_version``."""
 
+EMPTY = "empty"
+"""The flag of a response without an answer; its reward is 0."""
 UNKNOWN = 0.5
 """What counts for a scorer that could not decide where others did: a soft one beside the other soft ones, a verifier
 where it had a verdict on other candidates of the query. So nothing is gained by what takes too long to be checked."""
@@ -55,10 +57,6 @@ def verified(configs: Sequence[ScorerConfig], scores: Mapping[str, float], unkno
         if is_verifier(config):
             product *= scores.get(config.name, UNKNOWN if config.name in unknown else 1.0)
     return product
-
-
-EMPTY = "empty"
-"""The flag of a response without an answer; its reward is 0."""
 
 
 def vetoed(configs: Sequence[ScorerConfig], scores: Mapping[str, float], flags: Collection[str]) -> bool:

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tao_ops.config import CalibrationConfig, Flywheel, ScorerConfig
+from tao_ops.config import CalibrationConfig, ScorerConfig
 from tao_ops.config.scorers import Flag
 from tao_ops.lake import Lake
 from tao_ops.rewards.calibration import CalibrationReport, Calibrator, Case, agreement, fit, moved, out_of_fold, report
 from tao_ops.rewards.combine import VERSION, decides
-from tao_ops.scoring.labels import same_scorers
 from tao_ops.tables import TURNS
-from tao_ops.turn import Turn
 
 
 @dataclass(frozen=True)
@@ -102,15 +100,15 @@ def calibrate(
     return Calibration(found, f"fitted to {found.source}" + (f" ({why})" if why else ""), known, drift)
 
 
-def newest(lake: Lake, flywheel: Flywheel, turn: Turn, task: str) -> Calibrator | None:
-    """The calibrator of the newest turn before this one that had one for the scorers of now; of its shards, the first.
+def newest(lake: Lake, flywheel: str, task: str, turns: Sequence[str]) -> Calibrator | None:
+    """The calibrator of the newest of ``turns``; of its shards, the first that has one; None without any.
 
-    None where the newest turn with these scorers had none.
+    Args:
+        turns: of :func:`~tao_ops.scoring.labels.same_scorers`.
     """
-    turns = same_scorers(lake, flywheel, turn, task)
     if not turns:
         return None
-    where: dict[str, Any] = {"flywheel": turn.flywheel, "turn": turns[-1], "stage": "score"}
+    where: dict[str, Any] = {"flywheel": flywheel, "turn": turns[-1], "stage": "score"}
     rows = lake.read(TURNS, columns=["shard", "metrics"], **where).to_pylist()
     for row in sorted(rows, key=lambda row: int(row["shard"])):
         told = json.loads(row["metrics"]).get("calibration", {}).get(task, {}).get("calibrator")

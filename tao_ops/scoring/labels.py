@@ -93,22 +93,23 @@ class Known:
     refused: Sequence[Case] = ()
 
 
-def earlier(lake: Lake, flywheel: Flywheel, turn: Turn, task: str) -> Known:
+def earlier(lake: Lake, flywheel: Flywheel, task: str, turns: Sequence[str]) -> Known:
     """Labelled cases of the turns before this one, by feedback and by verifiers that decide; the newest ones.
 
-    Only of turns whose scorers were what they are now: a score by another rubric or rule is another score.
+    Args:
+        turns: of :func:`same_scorers`: a score by another rubric or rule is another score.
     """
     config = flywheel.tasks[task]
     if not config.calibration.history:
         return Known()
-    turns = same_scorers(lake, flywheel, turn, task)[-config.calibration.history :]
-    verdicts = _verdicts(lake, turn.flywheel, turns) if turns else {}
+    turns = turns[-config.calibration.history :]
+    verdicts = _verdicts(lake, flywheel.name, turns) if turns else {}
     if not any(verdicts.values()) and not any(map(decides, config.scorers)):
         return Known()
     labelled: list[Case] = []
     out: list[Case] = []
     for key in reversed(turns):
-        for case, out_of in _cases(lake, turn.flywheel, key, task, verdicts.get(key, {}), config.scorers):
+        for case, out_of in _cases(lake, flywheel.name, key, task, verdicts.get(key, {}), config.scorers):
             (out if out_of else labelled).append(case)
         if len(labelled) + len(out) >= MOST:
             break
@@ -153,6 +154,11 @@ def refused(configs: Sequence[ScorerConfig], scores: Mapping[str, float], flags:
     return vetoed([one for one in configs if not decides(one)], scores, flags)
 
 
+def query_ids(lake: Lake, task: str, where: Mapping[str, Any]) -> set[str]:
+    """The queries of a task's prompts in the turn that ``where`` names."""
+    return set(lake.read(PROMPTS, columns=["query_id"], task=task, **where).column("query_id").to_pylist())
+
+
 def response_id(query_id: str, text: str) -> str:
     """Of a production response: the same text has the same one in every turn."""
     return f"{query_id}{_LOGGED}{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"
@@ -173,7 +179,7 @@ def _cases(
 ) -> list[tuple[Case, bool]]:
     """Cases of one turn, each with whether something vetoes it."""
     where: dict[str, Any] = {"flywheel": flywheel, "turn": key}
-    mine = set(lake.read(PROMPTS, columns=["query_id"], task=task, **where).column("query_id").to_pylist())
+    mine = query_ids(lake, task, where)
     labels = {response_id(query_id, text): label for (query_id, text), label in verdicts.items()}
     rows = lake.read(REWARDS, columns=["response_id", "query_id", "scores", "flags"], **where).to_pylist()
     cases: list[tuple[Case, bool]] = []

@@ -71,8 +71,9 @@ def score_task(shard: Shard, task: str, candidates: Sequence[Candidate], prompts
     scored, beside = every[: len(candidates)], every[len(candidates) :]
     # A batch of their own: their pools must not pass for the shard's, where a collapse is looked for.
     anchored = scorers.score([one.candidate for one in anchors], guarded=False)
-    before = newest(shard.lake, shard.flywheel, shard.turn, task)
-    cases = _Cases(config.scorers, labels.earlier(shard.lake, shard.flywheel, shard.turn, task), before)
+    turns = labels.same_scorers(shard.lake, shard.flywheel, shard.turn, task)
+    before = newest(shard.lake, shard.turn.flywheel, task, turns)
+    cases = _Cases(config.scorers, labels.earlier(shard.lake, shard.flywheel, task, turns), before)
     cases.add(candidates, scored, [*anchors, *judged], [*anchored, *beside])
     calibration = cases.calibrate(config, shard.seed)
     rewarded = scorers.rewarded(scored, calibrator=calibration.calibrator)

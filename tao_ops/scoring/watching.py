@@ -11,8 +11,8 @@ from tao_ops.records import Candidate
 from tao_ops.rewards import Scored, monitors
 from tao_ops.rewards.calibration import drift
 from tao_ops.rewards.monitors import Finding, Judged
-from tao_ops.scoring.labels import is_logged
-from tao_ops.tables import PROMPTS, REWARDS, TURNS
+from tao_ops.scoring.labels import is_logged, query_ids
+from tao_ops.tables import REWARDS, TURNS
 from tao_ops.turn import Turn
 
 FEWEST = 100
@@ -66,7 +66,7 @@ def _before(lake: Lake, turn: Turn, task: str) -> list[dict[str, float]]:
     if earlier is None:
         return []
     where: dict[str, Any] = {"flywheel": turn.flywheel, "turn": earlier}
-    mine = set(lake.read(PROMPTS, columns=["query_id"], task=task, **where).column("query_id").to_pylist())
+    mine = query_ids(lake, task, where)
     rows = lake.read(REWARDS, columns=["response_id", "query_id", "scores"], **where).to_pylist()
     return [dict(row["scores"]) for row in rows if row["query_id"] in mine and not is_logged(row["response_id"])]
 

@@ -17,6 +17,7 @@ from tao_ops.exploration.checks import check_exploration
 from tao_ops.models import adapter_digest
 from tao_ops.records import ModelRef, Prompt, StageReport
 from tao_ops.scoring.calibrating import newest
+from tao_ops.scoring.labels import same_scorers
 from tao_ops.shards import shards
 from tao_ops.stages import Run
 from tao_ops.tables import PROMPTS, RESPONSES, TURNS
@@ -111,7 +112,7 @@ def _explored(run: Run, task: str) -> Explored:
     # The order of examples is the same in all shards of a turn, so that shards don't change what is sampled.
     order = run.turn.seed(run.flywheel.seed, "strategies")
     examples = bootstrapped(run.lake, run.flywheel, run.turn, task)
-    calibrator = newest(run.lake, run.flywheel, run.turn, task)
+    calibrator = newest(run.lake, run.turn.flywheel, task, same_scorers(run.lake, run.flywheel, run.turn, task))
     found = exploration.explored(run.flywheel, task, seed=order, bootstrapped=examples, calibrator=calibrator)
     there = {way.name for way in found.ways}
     for one in run.flywheel.tasks[task].strategies:
