@@ -5,46 +5,21 @@ seconds. What it calls a run holds one candidate's parameters, metrics, report a
 """
 
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tao_ops.database import advisory_lock, connect, ensure_database, readable_url, sibling_url, with_driver
 from tao_ops.errors import RegistryError
+from tao_ops.mlflow_points import Point, PointLog
 from tao_ops.models import ModelFacts
 from tao_ops.records import ModelRef
+from tao_ops.submissions import MODEL_VERSION, PICTURES, Submission, description, log_documents, parameters, tags
 from tao_ops.telemetry import quiet
 
 DATABASE = "mlflow"
 ALIAS = "champion"
-PICTURES = "pictures"
-"""Where a run's pictures are among its artifacts."""
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A candidate on its way into the registry.
-
-    Attributes:
-        candidate: the candidate's manifest: model_version, path, architecture, parameters, dtype, base, method,
-            hyperparameters, seed, rows, metrics.
-        lineage: path of that manifest.
-        rewards: figures of the rewards that it was trained on, by name.
-        pictures: paths of the run's pictures, each of another name.
-    """
-
-    flywheel: str
-    turn: str
-    run_id: str
-    candidate: Mapping[str, Any]
-    report: Mapping[str, Any]
-    verdict: Mapping[str, Any]
-    lineage: str
-    rewards: Mapping[str, float] = field(default_factory=dict)
-    pictures: Sequence[str] = ()
 
 
 class MlflowVersions:
@@ -53,13 +28,14 @@ class MlflowVersions:
     def __init__(self, url: str, artifacts: Path | None) -> None:
         self._server, self._artifacts = url, artifacts
         self._opened: Any = None
+        self._logs: dict[str, PointLog] = {}
 
     def find(self, flywheel: str, *, run_id: str, model_version: str) -> int | None:
         """The version with these two tags."""
         with self._mlflow() as client:
             condition = f"name={_quoted(flywheel)} and tags.`tao.run_id`={_quoted(run_id)}"
             for found in client.search_model_versions(condition):
-                if found.tags.get("tao.model_version") == model_version:
+                if found.tags.get(MODEL_VERSION) == model_version:
                     return int(found.version)
         return None
 
@@ -80,27 +56,58 @@ class MlflowVersions:
 
     def register(self, submission: Submission) -> int:
         """Make the version; the version of an earlier try of the same run is taken up, with the verdict of now."""
-        s, tags = submission, _tags(submission)
+        s, told = submission, tags(submission)
         version = self.find(s.flywheel, run_id=s.run_id, model_version=s.candidate["model_version"])
         with self._mlflow() as client:
             if version is not None:
                 earlier = client.get_model_version(s.flywheel, str(version)).run_id
-                _log_documents(client, earlier, s)
-                for key, value in tags.items():
+                log_documents(client, earlier, s)
+                for key, value in told.items():
                     client.set_model_version_tag(s.flywheel, str(version), key, value)
-                client.update_model_version(s.flywheel, str(version), description=_description(s))
+                client.update_model_version(s.flywheel, str(version), description=description(s))
                 return version
-            run = self._run(client, s, tags)
+            run = self._run(client, s, told)
             _unless_there(lambda: client.create_registered_model(s.flywheel))
             made = client.create_model_version(
                 s.flywheel,
                 str(Path(s.candidate["path"]).absolute()),
                 run_id=run,
-                tags=tags,
-                description=_description(s),
+                tags=told,
+                description=description(s),
                 await_creation_for=0,
             )
             return int(made.version)
+
+    def begin(self, flywheel: str, told: Mapping[str, str], *, run: str | None = None, anew: bool = False) -> str:
+        """The MLflow run of a training that begins: ``run`` again, where that is still there, else another.
+
+        With ``anew`` it is another, and ``run``, if nobody has ended it, is ended.
+
+        Args:
+            told: its tags, ``tao.run_id`` among them.
+        """
+        with self._mlflow() as client:
+            before = None if run is None else _found(client, run)
+            if before is not None and not anew:
+                client.update_run(run, status="RUNNING")
+                return str(run)
+            if before is not None and before.info.status == "RUNNING":
+                client.set_terminated(run, "KILLED")
+            experiment = self._experiment(client, flywheel)
+            return str(client.create_run(experiment, tags=dict(told), run_name=told["tao.run_id"]).info.run_id)
+
+    def log(self, run: str, points: Sequence[Point]) -> None:
+        """Add points to an MLflow run, each once, however often it is given."""
+        with self._mlflow() as client:
+            self._logs.setdefault(run, PointLog(run)).send(client, points)
+
+    def end(self, run: str, status: str, pictures: Sequence[Path] = ()) -> None:
+        """End an MLflow run as ``FINISHED``, ``FAILED`` or ``KILLED``; that of a version stays finished."""
+        with self._mlflow() as client:
+            for path in pictures:
+                client.log_artifact(run, str(path), PICTURES)
+            has_version = MODEL_VERSION in client.get_run(run).data.tags
+            client.set_terminated(run, "FINISHED" if has_version else status)
 
     def alias(self, flywheel: str) -> int:
         """The version that MLflow's alias is on; 0 where it is on none."""
@@ -139,19 +146,29 @@ class MlflowVersions:
                     mend="it was deleted there: promote a version that is left",
                 ) from None
 
-    def _run(self, client: Any, s: Submission, tags: Mapping[str, str]) -> str:
-        """The MLflow run of this submission, complete; that of a try that was killed is finished."""
+    def _run(self, client: Any, s: Submission, told: Mapping[str, str]) -> str:
+        """The MLflow run of this submission, complete: its training's, where that was logged as it went.
+
+        That of a try that was killed is finished.
+        """
         experiment = self._experiment(client, s.flywheel)
-        condition = (
-            f"tags.`tao.run_id`={_quoted(s.run_id)} and tags.`tao.model_version`={_quoted(tags['tao.model_version'])}"
-        )
+        mine = told[MODEL_VERSION]
+        condition = f"tags.`tao.run_id`={_quoted(s.run_id)} and tags.`{MODEL_VERSION}`={_quoted(mine)}"
         runs = client.search_runs([experiment], condition, max_results=1)
-        run = (runs[0] if runs else client.create_run(experiment, tags=dict(tags), run_name=s.run_id)).info
-        if run.status != "FINISHED":
-            for name, value in _parameters(s.candidate).items():
-                client.log_param(run.run_id, name, value)
-            _log_documents(client, run.run_id, s)
-            client.set_terminated(run.run_id, "FINISHED")
+        training = None if runs or s.training is None else _found(client, s.training)
+        if training is not None and MODEL_VERSION not in training.data.tags:
+            run = training.info
+        else:
+            run = (runs[0] if runs else client.create_run(experiment, tags=dict(told), run_name=s.run_id)).info
+            if run.status == "FINISHED":
+                return str(run.run_id)
+        for name, value in parameters(s.candidate).items():
+            client.log_param(run.run_id, name, value)
+        log_documents(client, run.run_id, s)
+        # Its model's version comes last: a retry takes a run that has it, and is finished, for complete.
+        for name, value in sorted(told.items(), key=lambda tag: tag[0] == MODEL_VERSION):
+            client.set_tag(run.run_id, name, value)
+        client.set_terminated(run.run_id, "FINISHED")
         return str(run.run_id)
 
     def _experiment(self, client: Any, name: str) -> str:
@@ -198,6 +215,19 @@ class MlflowVersions:
         return self._opened
 
 
+def _found(client: Any, run: str) -> Any:
+    """The MLflow run, or None where it was deleted, or is another server's."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_run(run)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return found if found.info.lifecycle_stage == "active" else None
+
+
 def _unless_there(make: Any) -> None:
     from mlflow.exceptions import MlflowException
 
@@ -220,45 +250,3 @@ def _tag(found: Any, name: str) -> str:
             mend="it was not registered by a turn, or the tag was removed: promote another version",
         )
     return str(found.tags[f"tao.{name}"])
-
-
-def _tags(s: Submission) -> dict[str, str]:
-    tags = {
-        "turn": s.turn,
-        "run_id": s.run_id,
-        "verdict": s.verdict["decision"],
-        "base_version": s.candidate["base"]["version"],
-        "base_model_version": s.candidate["base"]["model_version"],
-        "lineage": s.lineage,
-        **{name: s.candidate[name] for name in ("model_version", "architecture", "parameters", "dtype")},
-    }
-    return {f"tao.{name}": str(value) for name, value in tags.items()}
-
-
-def _parameters(candidate: Mapping[str, Any]) -> dict[str, str]:
-    named = {name: candidate.get(name) for name in ("method", "seed", "rows")}
-    named["base_version"] = candidate["base"]["version"]
-    named |= candidate.get("hyperparameters") or {}
-    return {name: str(value) for name, value in named.items() if value is not None}
-
-
-def _log_documents(client: Any, run_id: str, s: Submission) -> None:
-    """What may change when a stage of the same run is done again."""
-    for name, number in _metrics(s).items():
-        client.log_metric(run_id, name, number)
-    client.log_dict(run_id, dict(s.report), "report.json")
-    client.log_dict(run_id, dict(s.verdict), "verdict.json")
-    for path in s.pictures:
-        client.log_artifact(run_id, path, PICTURES)
-
-
-def _description(s: Submission) -> str:
-    return f"Turn {s.turn}, run {s.run_id}: {s.verdict['decision']}."
-
-
-def _metrics(s: Submission) -> dict[str, float]:
-    found = {**(s.candidate.get("metrics") or {}), **s.rewards}
-    for benchmark in s.report.get("benchmarks", []):
-        for name in ("champion", "control", "candidate", "delta", "p_value"):
-            found[f"{benchmark['name']}.{name}"] = benchmark.get(name)
-    return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from tao_ops.database import advisory_lock, connect, ensure_schema
 from tao_ops.errors import RegistryError
-from tao_ops.mlflow_versions import MlflowVersions, Submission
+from tao_ops.mlflow_versions import MlflowVersions
 from tao_ops.models import ModelFacts
 from tao_ops.records import ModelRef
 from tao_ops.settings import Settings
+from tao_ops.submissions import Submission
 
 if TYPE_CHECKING:
     import psycopg
@@ -176,12 +177,21 @@ class Registry:
 
 def open_registry(url: str, settings: Settings) -> Registry:
     """The registry of an installation; ``url`` is of its database ``tao``."""
-    return Registry(url, settings.home / "mlflow-artifacts")
+    return Registry(url, _artifacts(settings))
+
+
+def open_versions(url: str, settings: Settings) -> MlflowVersions:
+    """MLflow alone, for the curves of a training; ``url`` is of the database ``tao``."""
+    return MlflowVersions(url, _artifacts(settings))
 
 
 def champion(url: str, flywheel: str) -> ModelRef | None:
     """The flywheel's champion, or None where it is the base model; for those who only read."""
     return Registry(url, None).champion(flywheel)
+
+
+def _artifacts(settings: Settings) -> Path:
+    return settings.home / "mlflow-artifacts"
 
 
 def _current(connection: "Connection", flywheel: str, *, for_update: bool = False) -> int:
@@ -216,4 +226,5 @@ __all__ = [
     "Submission",
     "champion",
     "open_registry",
+    "open_versions",
 ]

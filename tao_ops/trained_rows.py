@@ -1,6 +1,11 @@
-"""The rows that candidates were trained on, which lie beside them: found again and taken out when they are erased."""
+"""The rows that candidates were trained on, which lie beside them: found again and taken out when they are erased.
+
+They lie beside an ``update`` that is not finished too; with a row that is erased goes all that it was making.
+"""
 
 import hashlib
+import secrets
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +31,7 @@ class Candidate:
 
     Attributes:
         folder: the model, with the rows it was trained on and its manifest.
-        model_version: digest of the model; empty for what a killed ``update`` left.
+        model_version: digest of the model; empty for what an ``update`` has begun, and maybe left.
         base: model version that it was trained from.
     """
 
@@ -41,11 +46,12 @@ class Candidate:
 
 
 def candidates(lake: Lake, flywheel: str) -> list[Candidate]:
-    """All candidates of a flywheel, and what killed attempts left of some; none where artifacts cannot be."""
+    """All candidates of a flywheel, and what attempts have begun; none where artifacts cannot be."""
     if "://" in lake.root:
         return []
     root = Path(lake.root) / "artifacts" / flywheel
-    return [_candidate(path.parent) for path in sorted(root.rglob(ROWS))]
+    folders = {path.parent for path in root.rglob(ROWS)}
+    return [_candidate(folder) for folder in sorted(folders) if not folders & set(folder.parents)]
 
 
 def touched(candidate: Candidate, gone: Gone) -> int:
@@ -66,11 +72,15 @@ def erase(candidate: Candidate, gone: Gone, now: datetime) -> int:
 
     The manifest says from then on ``replayable: false``, when, and how many rows; ``training_rows_sha256`` is that of
     the rows that are left, ``rows`` stays what the model was trained on. It names nobody. Killed at any moment, it
-    ends well when run again.
+    ends well when run again. Of a candidate that is not finished nothing is left: its checkpoints have learned the
+    rows, nobody would be told of them, and the next attempt does without the rows.
     """
     path = candidate.folder / ROWS
     left, removed = _split(path, gone)
-    if removed:
+    if removed and not candidate.model_version:
+        # Out of the way of an attempt that is writing there: it fails, and is tried again without the rows.
+        discard(candidate.folder.rename(candidate.folder.with_name(f".erased.{secrets.token_hex(4)}")))
+    elif removed:
         with _replaced(path, left) as digest:
             for manifest in _manifests(candidate):
                 told = read_json(manifest)
@@ -78,6 +88,16 @@ def erase(candidate: Candidate, gone: Gone, now: datetime) -> int:
                 lineage = {**told.get("lineage", {}), "training_rows_sha256": digest}
                 write_json(manifest, {**told, "replayable": False, "erased": erased, "lineage": lineage})
     return removed
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder with rows, these last: as long as something lies beside them, an erasure finds it."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ROWS:
+            path.unlink()
+    shutil.rmtree(folder)
 
 
 def _candidate(folder: Path) -> Candidate:

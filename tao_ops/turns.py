@@ -14,6 +14,7 @@ from tao_ops.scoring import summary
 from tao_ops.stages import SHARDED, Run, Stage
 from tao_ops.tables import TURNS
 from tao_ops.turn import Turn
+from tao_ops.updating import summary as training
 
 DONE = "done"
 _NO_SHARD = 0
@@ -78,6 +79,7 @@ def show(lake: Lake, turn: Turn) -> dict[str, Any]:
         "stages": stages,
         "exploration": told(_exploration(rows)),
         "rewards": summary.told([row for row in rows if row["stage"] == Stage.SCORE]),
+        "update": training.told(current.get("update", {})),
         "report": {"benchmarks": current.get("evaluate", {}).get("benchmarks", [])},
         "verdict": {key: verdict[key] for key in ("decision", "reasons")} if verdict else None,
         "release": {key: release[key] for key in ("model", "version", "alias")} if release else None,

@@ -20,12 +20,20 @@ class Cells:
 
     def __init__(self, name: str) -> None:
         self.name, self.path = name, RESULTS / f"{name}.json"
-        kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
-        self.cells: dict[str, dict[str, Any]] = kept.get("cells", {})
+        self.cells = self._read()
 
-    def known(self, seed: int, key: str | None = None) -> bool:
-        """Whether this seed's cell, or that of ``key``, was measured with the code as it is now."""
-        return self.cells.get(key or str(seed), {}).get("code") == _code()
+    def _read(self) -> dict[str, dict[str, Any]]:
+        kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
+        cells: dict[str, dict[str, Any]] = kept.get("cells", {})
+        return cells
+
+    def known(self, seed: int, key: str | None = None, definition: str | None = None) -> bool:
+        """Whether this seed's cell, or that of ``key``, was measured with the code as it is now.
+
+        With a ``definition``, a digest of what the cell measures: whether it was measured so, by whatever code.
+        """
+        cell = self.cells.get(key or str(seed), {})
+        return cell.get("code") == _code() if definition is None else cell.get("definition") == definition
 
     def keep(
         self,
@@ -35,6 +43,7 @@ class Cells:
         key: str | None = None,
     ) -> None:
         """Write the cell, and what all cells so far say together; ``key`` where a seed has several cells."""
+        self.cells = self._read()  # another process may have kept cells of the same trial since
         self.cells[key or str(seed)] = {"seed": seed, "commit": _commit(), "code": _code(), **cell}
         told = {
             "name": self.name,

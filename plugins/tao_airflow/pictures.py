@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from tao_airflow.run_files import DAG_PREFIX, RunLink, run_folder
 
-MISSING = "no pictures of this run: generate and score draw them"
+MISSING = "no pictures of this run: generate, score and update draw them"
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -27,7 +27,12 @@ STOP_SECONDS = 3.0
 
 RELEASE_SECONDS = 120.0
 
-LINKS: dict[str, RunLink] = {"validate": DataDocsLink(), "generate": PicturesLink(), "score": PicturesLink()}
+LINKS: dict[str, RunLink] = {
+    "validate": DataDocsLink(),
+    "generate": PicturesLink(),
+    "score": PicturesLink(),
+    "update": PicturesLink(),
+}
 """Where a stage's task leads to."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tao_ops.backends.special_tokens import disarmed
 from tao_ops.backends.trl_trainer import run_arguments, trained
+from tao_ops.backends.trl_trainer.watch import steps
 from tao_ops.errors import EngineError, ModelError
 from tao_ops.records import Message, Progress
 
@@ -131,7 +132,7 @@ def _fit(
         raise EngineError(f"no pair is within {how.max_length} tokens", mend="train with a larger max_length")
     if kept < len(pairs):
         say(f"{len(pairs) - kept} pairs are longer than {how.max_length} tokens and left out")
-    return trainer.model, {**trained(trainer, say), "pairs": kept}
+    return trainer.model, {**trained(trainer, [steps(say)]), "pairs": kept}
 
 
 def _arguments(how: RewardTraining, seed: int, scratch: Path) -> Any:

@@ -23,11 +23,11 @@ from tao_ops.config.stages import (
     GenerateConfig,
     IngestConfig,
     RetentionConfig,
-    UpdateConfig,
     ValidateConfig,
 )
 from tao_ops.config.strategies import StrategyKind
 from tao_ops.config.tasks import TaskConfig
+from tao_ops.config.update import UpdateConfig
 from tao_ops.errors import ConfigError
 from tao_ops.settings import Settings
 
@@ -142,14 +142,15 @@ class Flywheel(Strict):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything the YAML says, and of the prompts, suites and worked examples that it names."""
+        """SHA-256 of everything the YAML says, and of the files that it names: prompts, suites, worked examples, …."""
         sha = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
         for path in self._named_files():
             sha.update(path.read_bytes())
         return sha.hexdigest()
 
     def _named_files(self) -> list[Path]:
-        return [self.file(name) for task in self.tasks.values() for name in named_files(task).values()]
+        named = [name for task in self.tasks.values() for name in named_files(task).values()]
+        return [self.file(name) for name in (*named, *([self.update.accelerate] if self.update.accelerate else []))]
 
 
 def named_files(task: TaskConfig) -> dict[str, str]:
@@ -246,16 +247,18 @@ def _readable(error: ValidationError, path: Path) -> ConfigError:
 
 
 def _check_files(flywheel: Flywheel, path: Path) -> None:
-    for task_name, task in flywheel.tasks.items():
-        named = named_files(task)
-        for i, benchmark in enumerate(task.benchmarks):
-            named[f"benchmarks.{i}.path"] = f"{benchmark.path}/items.jsonl"
-        if flywheel.generate.adapter is not None:
-            named["generate.adapter"] = f"{flywheel.generate.adapter}/adapter_config.json"
-        for key, relative in named.items():
-            if not flywheel.file(relative).is_file():
-                raise ConfigError(
-                    "a file is missing",
-                    where=f"{path}: {key if key == 'generate.adapter' else f'tasks.{task_name}.{key}'}",
-                    mend=f"make {flywheel.file(relative)} or mend the path",
-                )
+    named: dict[str, str] = {}
+    if flywheel.generate.adapter is not None:
+        named["generate.adapter"] = f"{flywheel.generate.adapter}/adapter_config.json"
+    if flywheel.update.accelerate is not None:
+        named["update.accelerate"] = flywheel.update.accelerate
+    for name, task in flywheel.tasks.items():
+        named |= {f"tasks.{name}.{key}": file for key, file in named_files(task).items()}
+        named |= {f"tasks.{name}.benchmarks.{i}.path": f"{b.path}/items.jsonl" for i, b in enumerate(task.benchmarks)}
+    for key, relative in named.items():
+        if not flywheel.file(relative).is_file():
+            raise ConfigError(
+                "a file is missing",
+                where=f"{path}: {key}",
+                mend=f"make {flywheel.file(relative)} or mend the path",
+            )

@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -131,32 +131,6 @@ class GenerateConfig(Strict):
         if self.adapter is not None and self.server is not None:
             raise ValueError("'adapter' is for the local engine: a server has its own")
         return self
-
-
-class Method(StrEnum):
-    """How the update learns from scored responses."""
-
-    RAFT = "raft"
-    """Fine-tune on the best of n responses (reward-ranked fine-tuning, arXiv 2304.06767)."""
-
-
-class UpdateConfig(Strict):
-    """How the candidate is trained."""
-
-    method: Method = Method.RAFT
-    window: int = Field(default=1, ge=1)
-    """Turns whose responses are trained on, this one among them."""
-    min_reward: Share = 0.5
-    """A best response below this is not trained on."""
-    min_rows: int = Field(default=8, ge=1)
-    """Fewer rows than this fail the stage."""
-    epochs: int = Field(default=3, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    lora_rank: int = Field(default=16, ge=1)
-    lora_alpha: int = Field(default=32, ge=1)
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of training; the merged model is always kept in the champion's own."""
 
 
 class EvaluateConfig(Strict):

@@ -17,7 +17,7 @@ def print_turn(
     wall_seconds: float | None = None,
     places: Mapping[str, str] | None = None,
 ) -> None:
-    """Print stages, exploration, rewards, scores, verdict and release of a turn.
+    """Print stages, exploration, rewards, training, scores, verdict and release of a turn.
 
     Args:
         shown: the interface of ``tao turn show --json``.
@@ -37,6 +37,12 @@ def print_turn(
         console.print(rewards_table(rewards))
         for line in rewards_lines(rewards):
             console.print(line, soft_wrap=True)
+    if update := shown.get("update"):
+        console.print()
+        console.print(update_table(update))
+        for method, one in update.items():
+            if one["stopped"]:
+                console.print(Text(f"{method} stopped early: {one['stopped']}", "yellow"), soft_wrap=True)
     for row in (shown.get("report") or {}).get("benchmarks", []):
         console.print()
         console.print(benchmark_table(row))
@@ -149,6 +155,36 @@ def _span(values: Sequence[float], form: str) -> str:
         return "–"
     low, high = form.format(min(values)), form.format(max(values))
     return low if low == high else f"{low} to {high}"
+
+
+_MEASURED = {
+    "reward": ("reward", "{:.2f}"),
+    "kl": ("divergence", "{:.2f}"),
+    "entropy": ("entropy", "{:.3f}"),
+    "length": ("tokens", "{:.0f}"),
+}
+
+
+def update_table(methods: Mapping[str, Mapping[str, Any]]) -> Table:
+    """How each method's training went: the loss from first to last, the holdout from before to what was kept.
+
+    Divergence (from the champion) and entropy are nats per token, tokens those of an answer.
+    """
+    columns = (_number(name) for name in ("kept step", "loss", *(label for label, _ in _MEASURED.values())))
+    table = Table("update", *columns, box=None, pad_edge=False)
+    for method, one in methods.items():
+        loss = _change(one["loss"]["first"], one["loss"]["last"], "{:.2f}")
+        measured = [
+            "–" if one[name] is None else _change(one[name]["first"], one[name]["kept"], form)
+            for name, (_, form) in _MEASURED.items()
+        ]
+        steps = "–" if one["kept_step"] is None else f"{one['kept_step']:,} of {one['steps']:,}"
+        table.add_row(method, steps, loss, *measured)
+    return table
+
+
+def _change(before: float | None, after: float | None, form: str) -> str:
+    return " → ".join("–" if value is None else form.format(value) for value in (before, after))
 
 
 _ARMS = {

@@ -12,12 +12,13 @@ from tao_ops.records import StageReport
 from tao_ops.registry import BASE, Registry, Submission, open_registry
 from tao_ops.scoring import summary
 from tao_ops.stages import Run
+from tao_ops.updating import journal, live
 
 
 def run(run: Run) -> StageReport:
     """Give the candidate its version, whatever the verdict, and make it the champion on promote.
 
-    MLflow gets the run's pictures and the figures of its rewards with it.
+    MLflow gets the run's pictures, the figures of its rewards, and those of its training that it lacks, with it.
 
     Where the champion has moved since the report, the gate's rule decides again over stored evaluations of the new
     one. A retry after a kill finds what it did before: the same version, and no second promotion.
@@ -54,6 +55,8 @@ def run(run: Run) -> StageReport:
                 str(Path(candidate["path"]) / "manifest.json"),
                 rewards=summary.figures(run.lake, run.turn, run.run_id),
                 pictures=[str(path) for path in sorted(folder.glob("*.png"))],
+                training=live.run_of(folder),
+                curves=journal.points(journal.read(folder)),
             )
         )
         run.say(f"version {version} of {flywheel}: {verdict['decision']}")

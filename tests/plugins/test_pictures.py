@@ -115,10 +115,10 @@ def test_where_none_were_drawn_it_says_so_in_a_line(browser: Any, sign_in: SignI
     sign_in()
     answer = browser.get(f"/pictures/flywheel_tickets/2026-11-21T00-00Z/{run_id}/")
     assert answer.status_code == 404
-    assert answer.json() == {"detail": "no pictures of this run: generate and score draw them"}
+    assert answer.json() == {"detail": "no pictures of this run: generate, score and update draw them"}
 
 
-@pytest.mark.parametrize("stage", ["generate", "score"])
+@pytest.mark.parametrize("stage", ["generate", "score", "update"])
 @pytest.mark.parametrize("behaviour", ["pass", "sys.exit(1)"])
 def test_the_tasks_that_draw_link_to_them_even_where_they_failed(
     stand_in: Any, task_log: list[str], context: Any, monkeypatch: pytest.MonkeyPatch, stage: str, behaviour: str

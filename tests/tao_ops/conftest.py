@@ -297,15 +297,22 @@ def shop(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(backends, "start_engine", start)
     monkeypatch.setattr(backends, "engine_name", lambda: "fake 1")
-    monkeypatch.setattr(trl_trainer, "raft", _fake_raft)
+    monkeypatch.setattr(trl_trainer, "train", _fake_train)
     return shop
 
 
-def _fake_raft(base: ModelRef, examples: Sequence[Any], *_: Any, folder: Path, **__: Any) -> dict[str, Any]:
-    shutil.copytree(base.path, folder)
-    (folder / "trained").touch()
-    (folder / "generation_config.json").write_text(json.dumps({"rows": len(examples)}), encoding="utf-8")
-    return {"loss": 0.5, "loss_last": 0.25, "steps": 3, "tokens": 40}
+def _fake_train(job: Any, rewarder: Any, *, say: Any = print, sink: Any = lambda step, figures: None) -> dict[str, Any]:
+    """Learns the right answers at once, and answers the holdout before and after."""
+    shutil.copytree(
+        job.base.path, job.folder, ignore=shutil.ignore_patterns("*.parquet", "manifest.json", "phase.json")
+    )
+    (job.folder / "trained").touch()
+    told = {"rows": len(job.examples), "method": job.method.value, "from": job.base.model_version}
+    (job.folder / "generation_config.json").write_text(json.dumps(told), encoding="utf-8")
+    asked = [one.messages[-1]["content"] for one in job.holdout]
+    texts = {0: ["Sure"] * len(asked), 3: [right_answer(text) if _MESSAGE.match(text) else "Sure" for text in asked]}
+    history = [{"step": step, "rewards": rewarder(job.holdout, texts[step])} for step in texts if asked]
+    return {"loss": 0.5, "loss_last": 0.25, "steps": 3, "tokens": 40, "kept_step": 3, "holdout": history}
 
 
 def _write_model(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """What is erased is gone from tables, files and logs, does not come back, and names the releases that it touched."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -210,19 +211,34 @@ def test_the_rows_beside_a_candidate_go_and_its_manifest_says_so_without_a_name(
     touched = _candidate(run, "touched", (21, "anna"), (21, "both"), (22, "both"))
     clean = _candidate(run, "clean", (21, "bela"))
     before = read_json(clean / "manifest.json")
-    half = clean.parent / ".candidate"  # what a killed update left
-    half.mkdir()
-    pq.write_table(pq.read_table(touched / "training_rows.parquet"), half / "training_rows.parquet")
     done = _erase(run)
-    assert done.training_rows == 4
-    for folder in (touched, half):
-        rows = pq.read_table(folder / "training_rows.parquet").to_pylist()
-        assert [(row["turn"], row["query_id"]) for row in rows] == [("2026-11-21T00:00Z", "both")]
+    assert done.training_rows == 2
+    rows = pq.read_table(touched / "training_rows.parquet").to_pylist()
+    assert [(row["turn"], row["query_id"]) for row in rows] == [("2026-11-21T00:00Z", "both")]
     told = read_json(touched / "manifest.json")
     assert told["replayable"] is False and told["rows"] == 3 and told["erased"]["rows"] == 2
     assert told["lineage"]["training_rows_sha256"] not in ("of all rows", "") and told["lineage"]["python"] == "3.11"
     assert "anna" not in json.dumps(told)
     assert read_json(clean / "manifest.json") == before == read_json(clean.parent / "candidate.json")
+
+
+def test_of_what_a_killed_update_left_nothing_stays_that_has_seen_the_rows(run: Run) -> None:
+    for run_id, ids in (("killed", ("anna", "bela")), ("other", ("bela",))):
+        begun = _candidate(replace(run, run_id=run_id), ".update", *((21, one) for one in ids))
+        (begun / "manifest.json").unlink()
+        (begun.parent / "candidate.json").unlink()
+        # With the whole candidate in it: killed in the moment before it was given its name.
+        for name in ("raft.trainer/checkpoint-3", "candidate"):
+            (begun / name).mkdir(parents=True)
+            (begun / name / "model.safetensors").write_bytes(b"weights")
+        shutil.copyfile(begun / "training_rows.parquet", begun / "candidate" / "training_rows.parquet")
+    dry, done = _erase(run, dry_run=True), _erase(run)
+    assert dry.training_rows == done.training_rows == 1 and done.releases == []
+    left = [p for p in Path(run.lake.root).rglob("*.safetensors")]
+    assert {p.relative_to(run.lake.artifacts(run.turn, "other")).parts[0] for p in left} == {".update"} and len(
+        left
+    ) == 2
+    assert not list(run.lake.artifacts(run.turn, "killed").iterdir())
 
 
 def test_every_release_that_the_rows_touched_is_named_and_what_was_trained_from_one(

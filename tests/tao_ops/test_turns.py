@@ -39,6 +39,7 @@ def test_a_turn_is_shown_as_the_interface_says(shop: Shop) -> None:
         "turn": "2026-11-21T00:00Z",
         "exploration": {},
         "rewards": {},
+        "update": {},
         "report": {"benchmarks": [LINE]},
         "verdict": VERDICT,
         "release": {"model": "shop", "version": 1, "alias": "champion"},
@@ -67,6 +68,26 @@ def test_what_rewards_are_made_by_is_told_of_all_shards(shop: Shop) -> None:
     assert told["undecided"] == {"judge": {"no reference": 3}}
 
 
+def test_how_the_training_went_is_told_by_method(shop: Shop) -> None:
+    measured = [{"step": 0, "reward": 0.25, "kl": 0.0, "entropy": 0.5, "length": 20.0}]
+    measured.append({"step": 6, "reward": 0.75, "kl": 1.5, "entropy": 0.125, "length": 16.0})
+    raft = {"steps": 9, "kept_step": 6, "stopped": "why", "loss_first": 2.0, "loss_last": 0.5, "holdout": measured}
+    run = shop.run()
+    turns.record(run, StageReport("update", metrics={"candidate": "c", **raft, "methods": {"raft": raft}}))
+    assert turns.show(run.lake, run.turn)["update"] == {
+        "raft": {
+            "steps": 9,
+            "kept_step": 6,
+            "stopped": "why",
+            "loss": {"first": 2.0, "last": 0.5},
+            "reward": {"first": 0.25, "kept": 0.75},
+            "kl": {"first": 0.0, "kept": 1.5},
+            "entropy": {"first": 0.5, "kept": 0.125},
+            "length": {"first": 20.0, "kept": 16.0},
+        }
+    }
+
+
 def test_a_turn_that_never_ran_is_shown_empty(shop: Shop) -> None:
     run = shop.run()
     assert turns.show(run.lake, run.turn) == {
@@ -75,6 +96,7 @@ def test_a_turn_that_never_ran_is_shown_empty(shop: Shop) -> None:
         "stages": {},
         "exploration": {},
         "rewards": {},
+        "update": {},
         "report": {"benchmarks": []},
         "verdict": None,
         "release": None,

@@ -145,6 +145,27 @@ def test_who_is_not_to_be_trusted_is_shown() -> None:
     ]
 
 
+def test_how_the_training_went_is_shown() -> None:
+    raft = {
+        "steps": 39,
+        "kept_step": 26,
+        "stopped": "the entropy, 0.00030 nats, is below update.watch.limits.entropy",
+        "loss": {"first": 1.52, "last": 0.064},
+        "reward": {"first": 0.21, "kept": 0.63},
+        "kl": {"first": 0.0, "kept": 1.046},
+        "entropy": {"first": 0.512, "kept": 0.064},
+        "length": {"first": 22.4, "kept": 18.6},
+    }
+    unwatched = {**raft, "stopped": None, "kept_step": 39, "reward": None, "kl": None, "entropy": None, "length": None}
+    lines = _lines({"update": {"raft": raft, "grpo": unwatched}})
+    at = lines.index("update kept step loss reward divergence entropy tokens")
+    assert lines[at + 1 : at + 4] == [
+        "raft 26 of 39 1.52 → 0.06 0.21 → 0.63 0.00 → 1.05 0.512 → 0.064 22 → 19",
+        "grpo 39 of 39 1.52 → 0.06 – – – –",
+        "raft stopped early: the entropy, 0.00030 nats, is below update.watch.limits.entropy",
+    ]
+
+
 def test_of_many_shards_the_worst_and_the_best_are_shown() -> None:
     many = [_calibration([i], 400 + i, auroc=_estimate(0.8 + i / 100)) for i in range(12)]
     lines = _lines(_rewards(*many, barred={"judge": [1, 2, 3, 5, 7, 8]}, fell_for={"judge": ["empty"]}))

@@ -179,7 +179,7 @@ def test_what_no_scorer_could_judge_has_no_reward_and_is_no_zero(generated: Shop
     assert all(dict(row["undecided"]) == {"numeric": "no reference"} for row in rows.values())
     assert report.metrics["mean_reward"] is None and report.metrics["without_reward"] == len(rows)
     assert report.metrics["undecided"]["tickets"] == {"numeric": {"no reference": len(rows)}}
-    with pytest.raises(DataError, match="only 0 of 0 queries have a response with a reward"):
+    with pytest.raises(DataError, match="raft: only 0 of 8 queries have a response with a reward"):
         update.run(generated.run())
 
 

@@ -1,4 +1,4 @@
-"""A candidate is trained on the best responses; its manifest comes last."""
+"""A candidate is trained on what was found, by one method or two; its manifest comes last."""
 
 import json
 from collections.abc import Callable
@@ -7,15 +7,30 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from tao_ops import erasure, registry
 from tao_ops.backends import trl_trainer
+from tao_ops.erasure_plan import Subject
 from tao_ops.errors import DataError, EngineError, MissingInput, ModelError
 from tao_ops.files import read_json
 from tao_ops.models import model_ref
 from tao_ops.stages import generate, ingest, score, update, validate
 from tao_ops.tables import CLUSTERS, PROMPTS, RESPONSES, REWARDS
+from tests.tao_ops.conftest import NAMES
 
 Shop = Any
+
+
+def _spied(monkeypatch: pytest.MonkeyPatch, look: Callable[[Any], Any]) -> None:
+    """Let ``look`` see each job before it is trained."""
+    train = trl_trainer.train
+
+    def spy(job: Any, rewarder: Any, **how: Any) -> Any:
+        look(job)
+        return train(job, rewarder, **how)
+
+    monkeypatch.setattr(trl_trainer, "train", spy)
 
 
 def _scored(shop: Shop, day: int = 21, **log: Any) -> Any:
@@ -55,13 +70,7 @@ def test_it_trains_on_the_best_response_of_each_training_query_under_the_product
     shop.change("validate.holdout", 0.4)
     run = _scored(shop)
     given: list[Any] = []
-    raft = trl_trainer.raft
-
-    def spy(base: Any, examples: Any, *rest: Any, **how: Any) -> Any:
-        given.extend(examples)
-        return raft(base, examples, *rest, **how)
-
-    monkeypatch.setattr(trl_trainer, "raft", spy)
+    _spied(monkeypatch, lambda job: given.extend(job.examples))
     update.run(run)
     train = run.lake.read(PROMPTS, split="train").to_pylist()
     assert 4 <= len(train) < 12
@@ -78,12 +87,11 @@ def test_running_again_makes_the_same_candidate_and_leaves_nothing_behind(shop: 
     run = _scored(shop)
     first = update.run(run)
     before = sorted(path.name for path in _folder(run).iterdir())
-    (_folder(run) / ".candidate").mkdir()
+    assert f"candidate-{first.metrics['candidate']}" in before and not [name for name in before if name[0] == "."]
+    (_folder(run) / ".update" / "dpo.trainer").mkdir(parents=True)  # of another method, killed
     again = update.run(run)
     assert again.metrics == first.metrics
-    assert sorted(path.name for path in _folder(run).iterdir()) == before == [
-        f"candidate-{first.metrics['candidate']}", "candidate.json", "data_docs", "exploration-0.png",
-    ]  # fmt: skip
+    assert sorted(path.name for path in _folder(run).iterdir()) == before
 
 
 def test_a_failed_training_leaves_no_manifest(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +101,7 @@ def test_a_failed_training_leaves_no_manifest(shop: Shop, monkeypatch: pytest.Mo
     def fails(*_: Any, **__: Any) -> None:
         raise EngineError("the loss is not a number")
 
-    monkeypatch.setattr(trl_trainer, "raft", fails)
+    monkeypatch.setattr(trl_trainer, "train", fails)
     with pytest.raises(EngineError):
         update.run(run)
     assert not (_folder(run) / "candidate.json").exists()
@@ -128,7 +136,7 @@ def test_a_query_that_has_become_an_exam_item_is_not_trained_on(shop: Shop, chan
     assert report.rows_out == before.rows_out - 1
     assert before.metrics["kept_from_training"] == {}
     assert report.metrics["kept_from_training"] == {"benchmark_item": 1}
-    assert shop.said[-2:-1] == ["1 prompts of the window are kept from training now: benchmark_item"]
+    assert "1 prompts of the window are kept from training now: benchmark_item" in shop.said
 
 
 def test_so_is_one_of_an_earlier_turn_of_the_window(shop: Shop) -> None:
@@ -163,12 +171,35 @@ def test_before_score_it_says_so(shop: Shop) -> None:
     _refused(shop, MissingInput, r"no rewards of this turn .* run score first")
 
 
-def test_too_few_good_responses_are_an_error_with_the_counts(shop: Shop) -> None:
-    _scored(shop)
-    shop.change("update.min_reward", 0.99)
-    _refused(
-        shop, DataError, r"only 0 of \d+ queries have a response with a reward of at least 0\.99, 4 are needed .* —"
-    )
+ONLY_GOOD = [{"name": "demonstrations", "samples": 4, "file": "examples.jsonl"}]
+
+
+@pytest.mark.parametrize(
+    ("method", "changed", "said"),
+    [
+        ("raft", {"update.min_reward": 0.99}, r"raft: only 0 of \d+ queries have .* at least 0\.99; 4 are needed .* —"),
+        ("dpo", {}, r"dpo: only 0 of \d+ queries have .* at least 0\.5 and another answer at least 0\.2 below it"),
+        ("kto", {}, r"kto learns from .*: none of \d+ queries has a bad one, with a reward of at most 0\.3"),
+        ("kto", {"update.min_reward": 0.99}, r"kto: only 0 of \d+ queries have .* at least 0\.99, or of at most 0\.79"),
+        (
+            "grpo_offline",
+            {},
+            r"grpo_offline: only 0 of .* one with another reward: else all advantages are zero; 4 are",
+        ),
+        ("grpo", {"update.sampler": {"queries": 50}}, r"grpo: only \d+ of \d+ queries .* scored; 50 are needed"),
+        ("raft", {"update.then": "grpo", "update.min_rows": 1, "update.sampler": {"queries": 50}}, "grpo: only"),
+    ],
+)
+def test_too_little_to_learn_from_is_an_error_with_the_method_and_what_it_needs(
+    shop: Shop, method: str, changed: dict[str, Any], said: str
+) -> None:
+    shop.change("tasks.tickets.strategies", ONLY_GOOD)
+    run = _scored(shop)
+    before = sorted(path.name for path in _folder(run).iterdir())
+    for key, value in {"update.method": method, **changed}.items():
+        shop.change(key, value)
+    _refused(shop, DataError, said)
+    assert sorted(path.name for path in _folder(run).iterdir()) == before
 
 
 def test_a_folder_that_is_no_model_changes_nothing(shop: Shop) -> None:
@@ -204,3 +235,200 @@ def test_a_turn_with_an_unscored_shard_is_not_trained_on(shop: Shop) -> None:
         MissingInput, match="shard 1 has responses without a reward, or none .* run generate and score for every"
     ):
         update.run(run)
+
+
+class Killed(BaseException):
+    """Stands in for a kill."""
+
+
+def _two_methods(shop: Shop) -> Any:
+    shop.change("update.method", "dpo")
+    shop.change("update.then", "grpo")
+    shop.change("validate.holdout", 0.3)
+    return _scored(shop)
+
+
+def _killed_at(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """The process dies in the training by ``method``, when it has a checkpoint."""
+
+    def die(job: Any) -> None:
+        if job.method == method:
+            job.scratch.mkdir(parents=True, exist_ok=True)
+            (job.scratch / "checkpoint-1").touch()
+            raise Killed
+
+    _spied(monkeypatch, die)
+
+
+def test_the_second_method_goes_on_from_what_the_first_made(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _two_methods(shop)
+    jobs: list[Any] = []
+    _spied(monkeypatch, jobs.append)
+    report = update.run(run)
+    first, second = jobs
+    assert [job.method for job in jobs] == ["dpo", "grpo"] and first.base == first.champion == second.champion
+    assert second.base.model_version not in (first.base.model_version, report.metrics["candidate"])
+    assert {type(one).__name__ for one in first.examples} == {"Preference"}
+    train = {row["query_id"] for row in run.lake.read(PROMPTS, split="train").to_pylist()}
+    assert {one.query_id for one in second.examples} == train
+    held = {row["query_id"] for row in run.lake.read(PROMPTS, split="holdout").to_pylist()}
+    assert held and {one.query_id for one in second.holdout} == held and first.holdout == second.holdout
+    told = read_json(_folder(run) / "candidate.json")
+    assert told["method"] == "dpo" and told["hyperparameters"]["then"] == "grpo"
+    assert told["base"]["model_version"] == first.base.model_version and json.dumps(report.as_dict())
+    assert told["metrics"]["tokens"] == report.tokens == 80 and list(told["metrics"]["methods"]) == ["dpo", "grpo"]
+    rows = pq.read_table(_candidate(run) / "training_rows.parquet").to_pylist()
+    assert {(row["method"], row["role"]) for row in rows} == {("dpo", "chosen"), ("dpo", "rejected"), ("grpo", "query")}
+    assert report.rows_out == told["rows"] == len(rows) and told["metrics"]["queries"] == len(train)
+
+
+@pytest.mark.parametrize("method", ["dpo", "grpo"])
+def test_a_killed_attempt_goes_on_with_the_method_that_it_was_at(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    run = _two_methods(shop)
+    undisturbed = update.run(shop.run(run_id="manual__2")).metrics
+    with monkeypatch.context() as patched:
+        _killed_at(patched, method)
+        with pytest.raises(Killed):
+            update.run(run)
+    assert not (_folder(run) / "candidate.json").exists()
+    trained: list[tuple[str, bool]] = []
+    _spied(monkeypatch, lambda job: trained.append((job.method, (job.scratch / "checkpoint-1").exists())))
+    assert update.run(run).metrics == undisturbed
+    assert trained == {"dpo": [("dpo", True), ("grpo", False)], "grpo": [("grpo", True)]}[method]
+    assert not [path for path in _folder(run).iterdir() if path.name[0] == "."]
+
+
+def test_what_was_begun_on_other_rows_or_settings_is_not_gone_on_with(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _two_methods(shop)
+    with monkeypatch.context() as patched:
+        _killed_at(patched, "grpo")
+        with pytest.raises(Killed):
+            update.run(run)
+    trained: list[tuple[str, bool]] = []
+    _spied(monkeypatch, lambda job: trained.append((job.method, (job.scratch / "checkpoint-1").exists())))
+    shop.change("update.learning_rate", 0.01)
+    update.run(shop.run())
+    assert trained == [("dpo", False), ("grpo", False)]
+
+
+def test_an_erasure_leaves_nothing_of_a_training_that_was_killed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _two_methods(shop)
+    with monkeypatch.context() as patched:
+        _killed_at(patched, "grpo")
+        with pytest.raises(Killed):
+            update.run(run)
+    begun = _folder(run) / ".update"
+    assert {path.name for path in begun.iterdir()} == {"training_rows.parquet", "dpo", "grpo.trainer"}
+    rows = pq.read_table(begun / "training_rows.parquet").to_pylist()
+    gone = rows[0]["query_id"]
+    count = sum(row["query_id"] == gone for row in rows)
+    where = {"lake": run.lake, "settings": run.settings, "url": run.database_url, "say": run.say}
+    done = erasure.erase("shop", Subject(query_id=gone), dry_run=False, **where)
+    assert done.training_rows == count > 1 and not begun.exists()
+    assert not [path for path in _folder(run).iterdir() if path.name[0] == "."]
+    trained: list[str] = []
+    _spied(monkeypatch, lambda job: trained.append(job.method))
+    update.run(run)
+    left = pq.read_table(_candidate(run) / "training_rows.parquet").to_pylist()
+    assert trained == ["dpo", "grpo"] and gone not in {row["query_id"] for row in left}
+
+
+def test_the_rows_of_a_candidate_of_two_methods_are_erased_too(shop: Shop) -> None:
+    run = _two_methods(shop)
+    update.run(run)
+    gone = pq.read_table(_candidate(run) / "training_rows.parquet").to_pylist()[0]["query_id"]
+    where = {"lake": run.lake, "settings": run.settings, "url": run.database_url, "say": run.say}
+    done = erasure.erase("shop", Subject(query_id=gone), dry_run=False, **where)
+    left = pq.read_table(_candidate(run) / "training_rows.parquet").to_pylist()
+    assert gone not in {row["query_id"] for row in left} and {"role", "unit", "weight", "method"} <= set(left[0])
+    assert read_json(_folder(run) / "candidate.json")["erased"]["rows"] == done.training_rows > 1
+
+
+def test_from_the_base_each_turn_starts_anew_and_is_compared_with_the_champion(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update.run(_scored(shop, 20))
+    champion = model_ref(_candidate(shop.run(20)), 1)
+    monkeypatch.setattr(registry, "champion", lambda url, name: champion)
+    run = _scored(shop)
+    jobs: list[Any] = []
+    _spied(monkeypatch, jobs.append)
+    for start in ("champion", "base"):
+        shop.change("update.start", start)
+        update.run(shop.run())
+    base = model_ref(Path(run.flywheel.model), 0)
+    assert [(job.base, job.champion) for job in jobs] == [(champion, champion), (base, champion)]
+    told = read_json(_folder(run) / "candidate.json")
+    assert told["base"] == {"version": 0, "model_version": base.model_version}
+    assert told["hyperparameters"]["start"] == "base"
+
+
+def test_the_holdout_is_the_newest_of_it_and_the_same_on_every_installation(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.change("validate.holdout", 0.5)
+    shop.change("update.watch", {"queries": 3})
+    _scored(shop, 20, texts=[f"{name} here, my lamp never came to Lisbon." for name in ("Mo", "Ned", "Ole", "Pia")])
+    run = _scored(shop)
+    asked: list[list[str]] = []
+    _spied(monkeypatch, lambda job: asked.append([one.messages[-1]["content"] for one in job.holdout]))
+    update.run(run)
+    rows = run.lake.read(PROMPTS).to_pylist()
+    held = [row["messages"][0]["content"] for row in rows if row["split"] == "holdout" and row["turn"] == run.turn.key]
+    assert len(held) > 3 and len(asked[0]) == 3 and set(asked[0]) <= set(held)
+    other = shop.run(run_id="manual__2")
+    renamed = [{**row, "query_id": f"{n}"} for n, row in enumerate(rows) if row["split"] == "holdout"]
+    train = [row for row in rows if row["split"] != "holdout"]
+    for day in (20, 21):
+        turn = shop.run(day).turn
+        mine = [row for row in renamed + train if row["turn"] == turn.key]
+        run.lake.write(PROMPTS, mine, turn=turn, run_id="r")
+    update.run(other)
+    assert asked[1] == asked[0]
+
+
+def _second_task(shop: Shop) -> None:
+    """Questions whose answer is one word, and that exploration seldom finds."""
+    tasks = yaml.safe_load((shop.settings.include / "flywheels" / "shop.yaml").read_text(encoding="utf-8"))["tasks"]
+    scorers = [{"name": "regex", "pattern": "^.*Lyon.*$"}]
+    other = {"benchmarks": [{"name": "other", "path": "exam"}], "scorers": scorers}
+    shop.change("tasks.mails", {**tasks["tickets"], **other})
+    for task in ("tickets", "mails"):
+        shop.change(f"tasks.{task}.near_duplicates", 1.0)
+
+
+def test_tasks_share_the_training_by_what_they_lack_and_are_told_of(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.change("validate.holdout", 0.3)
+    _second_task(shop)
+    tickets = [f"{name} here, my rain jacket never came to Den Haag." for name in NAMES]
+    mails = [f"{name} here, my lamp never came to Lyon." for name in NAMES[:8]]
+    lines = [
+        shop.line(text, f"r{n}", metadata={"task": task})
+        for n, (task, text) in enumerate([("tickets", t) for t in tickets] + [("mails", t) for t in mails])
+    ]
+    shop.log_lines(lines, name="2026-11-21.jsonl")
+    for stage in (ingest, validate, generate, score):
+        stage.run(shop.run())
+    jobs: list[Any] = []
+    _spied(monkeypatch, jobs.append)
+    report = update.run(shop.run())
+    told = report.metrics["tasks"]
+    assert set(told) == {"tickets", "mails"} and told == report.metrics["methods"]["raft"]["tasks"]
+    # The production prompt earns nothing of either: both lack all, and the smaller one is repeated.
+    assert told["mails"]["need"] == told["tickets"]["need"] == 1.0
+    assert told["mails"]["queries"] < told["tickets"]["queries"]
+    assert told["mails"]["examples"] == told["tickets"]["examples"] and told["mails"]["share"] == 0.5
+    assert len(jobs[0].examples) == told["mails"]["examples"] + told["tickets"]["examples"]
+    for one in told.values():
+        assert one["holdout_queries"] > 0 and one["holdout_reward_before"] == 0.0 and one["holdout_reward"] > 0.5
+    assert sum(one["holdout_queries"] for one in told.values()) == len(jobs[0].holdout)
+    assert any(line.startswith(f"mails: {told['mails']['examples']} examples of ") for line in shop.said)
+    shop.change("update.balance", "none")
+    told = update.run(shop.run()).metrics["tasks"]
+    assert told["mails"]["examples"] == told["mails"]["queries"] and told["mails"]["share"] < 0.5
