@@ -115,7 +115,7 @@ def test_a_turn_is_shown_as_json_with_exactly_the_interfaces_keys(shop: Shop) ->
     shop.log()
     _until(Stage.GATE)
     shown = json.loads(_tao("turn", "show", *DAY, "--json").stdout)
-    assert set(shown) == {"flywheel", "turn", "stages", "exploration", "rewards", "report", "verdict", "release"}
+    assert set(shown) == {"flywheel", "turn", "stages", "exploration", "rewards", "report", "verdict", "release", "update"}
     assert (shown["flywheel"], shown["turn"]) == ("shop", "2026-11-21T00:00Z")
     assert tuple(shown["stages"]) == STAGES[:-1]
     for stage in shown["stages"].values():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from tao_ops.backends.trl_trainer import checkpoints, grpo, preferences, raft, watch
+from tao_ops.backends.trl_trainer import checkpoints, grpo, limits, preferences, raft, watch
 from tao_ops.backends.trl_trainer.arguments import processes, run_arguments
 from tao_ops.backends.trl_trainer.job import (
     Best,
@@ -198,7 +198,7 @@ def _kept(job: Job, watched: watch.Watched, steps: int) -> int:
             where="update.watch.limits",
             mend="lower update.learning_rate, or allow more",
         )
-    return watch.limits.best(measured).step
+    return limits.best(measured).step
 
 
 def _mean_length(examples: Sequence[Example], tokenizer: Any) -> float:

@@ -93,8 +93,8 @@ def merge(job: Job, checkpoint: Path, tokenizer: Any, say: Progress) -> dict[str
 
     Returns:
         ``merged_agreement``, the share of tokens of trained responses on which the merged model, in its own dtype,
-        and the adapter choose the same, or one that is as likely but for rounding, and ``merged_difference``, the mean absolute difference of their
-        log-probabilities.
+        and the adapter choose the same, or one that is as likely but for rounding, and ``merged_difference``, the mean
+        absolute difference of their log-probabilities.
 
     Raises:
         EngineError: the merged model is another one than was trained.

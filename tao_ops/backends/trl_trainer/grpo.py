@@ -206,7 +206,7 @@ def _stored_reward(completions: Sequence[Any], reward: Sequence[float], **_: Any
     return list(reward)
 
 
-def _key(messages: Sequence[Mapping[str, str]]) -> str:
+def _key(messages: Sequence[Mapping[str, object]]) -> str:
     return json.dumps([[one["role"], one["content"]] for one in messages])
 
 

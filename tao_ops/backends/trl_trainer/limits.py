@@ -84,4 +84,4 @@ def _within(highest: Measured, one: Measured) -> bool:
         return one is highest
     mean, n = sum(differences) / len(differences), len(differences)
     variance = sum((difference - mean) ** 2 for difference in differences) / (n - 1)
-    return mean <= (variance / n) ** 0.5
+    return mean <= math.sqrt(variance / n)

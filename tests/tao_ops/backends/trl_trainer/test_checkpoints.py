@@ -1,6 +1,7 @@
 """What a retry goes on from."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,8 +76,6 @@ def test_checkpoints_of_another_tokenizer_are_an_error(told: Job) -> None:
 
 
 def test_the_tokenizer_is_known_by_its_files(base: Path, told: Job, tmp_path: Path) -> None:
-    import shutil
-
     other = tmp_path / "other"
     shutil.copytree(base, other)
     ref = replace(told.base, path=str(other))

@@ -3,13 +3,14 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import ascii_letters
 from typing import Any
 
 import pytest
 
-from tao_ops.backends.trl_trainer import Job, Question, train
+from tao_ops.backends.trl_trainer import Best, Job, Question, grpo, train
 from tao_ops.config import Method
 from tao_ops.errors import EngineError
 from tao_ops.models import model_facts, model_ref
@@ -99,10 +100,6 @@ def test_raft_makes_the_best_answer_likely(base: Path, tmp_path: Path, how: str)
 
 
 def test_a_heavier_example_is_learnt_more(base: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from tao_ops.backends.trl_trainer import Best
-
     told = job(base, tmp_path / "model", Method.RAFT)
     rows = [Best(asked(i), *answer) for i in range(4) for answer in ((GOOD, 2.0), (BAD, 0.1))]
     _train(replace(told, examples=rows))
@@ -168,8 +165,6 @@ def test_fewer_queries_than_a_step_wants_still_fill_it(base: Path, tmp_path: Pat
 
 
 def test_fewer_queries_than_processes_is_an_error(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tao_ops.backends.trl_trainer import grpo
-
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert grpo._together(3, 9) == 2  # of 4 processes with two each
     with pytest.raises(EngineError, match="4 processes cannot share 3 queries"):
@@ -259,8 +254,6 @@ def test_the_log_holds_what_is_said_and_nothing_else(
 
 
 def test_the_holdout_may_hold_another_length_and_question(base: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     told = job(base, tmp_path / "model", Method.RAFT)
     longer = [replace(question(1), max_tokens=3), replace(question(2), max_tokens=9)]
     metrics = _train(replace(told, holdout=longer))
