@@ -56,7 +56,7 @@ def candidates(lake: Lake, flywheel: str) -> list[Candidate]:
 
 def touched(candidate: Candidate, gone: Gone) -> int:
     """How many of the rows that it was trained on are to go."""
-    return _split(candidate.folder / ROWS, gone)[1]
+    return 0 if _has_ended(candidate) else _split(candidate.folder / ROWS, gone)[1]
 
 
 def descendants(every: Collection[Candidate], models: Collection[str]) -> set[str]:
@@ -73,8 +73,11 @@ def erase(candidate: Candidate, gone: Gone, now: datetime) -> int:
     The manifest says from then on ``replayable: false``, when, and how many rows; ``training_rows_sha256`` is that of
     the rows that are left, ``rows`` stays what the model was trained on. It names nobody. Killed at any moment, it
     ends well when run again. Of a candidate that is not finished nothing is left: its checkpoints have learned the
-    rows, nobody would be told of them, and the next attempt does without the rows.
+    rows, nobody would be told of them, and the next attempt does without the rows. Of one that was finished since it
+    was listed nothing is taken: it is a candidate by now, which the repetition of the erasure finds and names.
     """
+    if _has_ended(candidate):
+        return 0
     path = candidate.folder / ROWS
     left, removed = _split(path, gone)
     if removed and not candidate.model_version:
@@ -104,6 +107,11 @@ def _candidate(folder: Path) -> Candidate:
     manifest = folder / MANIFEST
     told: dict[str, Any] = read_json(manifest) if manifest.is_file() else {"model_version": "", "base": {}}
     return Candidate(folder, told["model_version"], told["base"].get("model_version", ""))
+
+
+def _has_ended(candidate: Candidate) -> bool:
+    """Whether what was listed as begun is gone: its ``update`` was at work, and has ended."""
+    return not candidate.model_version and not (candidate.folder / ROWS).is_file()
 
 
 def _manifests(candidate: Candidate) -> Iterator[Path]:

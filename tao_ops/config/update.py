@@ -96,9 +96,10 @@ class LimitsConfig(Strict):
     entropy: float | None = Field(default=0.0005, ge=0)
     """Lowest mean entropy of the next token, in nats, along them."""
     length: float | None = Field(default=2.0, gt=1)
-    """Longest mean answer, as a multiple of the longer of the champion's on the holdout and what is trained on."""
+    """Longest mean answer, as a multiple of the longer of two: the starting model's on the holdout, what is trained
+    on."""
     reward: float | None = Field(default=0.1, gt=0, le=1)
-    """The mean reward may be this far below the champion's."""
+    """The mean reward may be this far below that of the model that training starts at."""
 
 
 class WatchConfig(Strict):
@@ -123,7 +124,8 @@ class UpdateConfig(Strict):
     min_reward: Share = 0.5
     """A response below this is not learnt as a good one."""
     margin: Share = 0.2
-    """A worse response is at least this far below ``min_reward``, and below the better one of its pair."""
+    """A worse response is at least this far below the better one of its pair (``dpo``), or below ``min_reward``
+    (``kto``)."""
     weighted: bool = True
     """Whether ``raft`` weighs a best response by how far it is above its query's mean."""
     min_rows: int = Field(default=8, ge=1)
@@ -135,19 +137,23 @@ class UpdateConfig(Strict):
     beta: float = Field(default=0.1, ge=0)
     """How closely the model is held to where it starts: of ``dpo`` and ``kto``."""
     likelihood: float = Field(default=1.0, ge=0)
-    """Weight, in ``dpo``, of the better response's own likelihood."""
+    """Weight, in ``dpo``, of the better responses' own likelihood: the mean over their tokens in the batch."""
     kl: float = Field(default=0.0, ge=0)
     """Weight, in ``grpo`` and ``grpo_offline``, of the divergence from where it starts."""
     correction: Correction = Correction.MASK
     clip: float = Field(default=0.2, gt=0, lt=1)
-    """Ratios outside 1 ± this earn nothing (``correction: clip``, and ``grpo``)."""
+    """Ratios outside 1 ± this earn nothing (``correction: clip``)."""
     mask: float = Field(default=1.0, gt=0)
     """Nats per token that a bad response may have lost before it is left out (``correction: mask``)."""
     sampler: SamplerConfig = SamplerConfig()
     epochs: int = Field(default=3, ge=1)
+    """Of the offline methods."""
     batch_size: int = Field(default=8, ge=1)
-    """Rows of one step and one process: examples, pairs, or responses."""
+    """Rows of one step and one process: examples, pairs, or responses. A step of ``grpo`` and ``grpo_offline`` that has
+    more, ``sampler.queries`` times ``sampler.samples`` or a whole ``group``, takes them in parts of this size."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Of the offline methods. The default is for ``raft`` with ``tune: lora``; the other methods, and ``tune: full``,
+    want a lower one."""
     tune: Tune = Tune.LORA
     lora_rank: int = Field(default=16, ge=1)
     lora_alpha: int = Field(default=32, ge=1)
@@ -164,6 +170,15 @@ class UpdateConfig(Strict):
     def _one_on_policy(self) -> Self:
         if self.then is not None and self.method is Method.GRPO:
             raise ValueError("'method: grpo' is on-policy already: 'then' goes with an offline method")
+        return self
+
+    @model_validator(mode="after")
+    def _rate_of_the_sampler(self) -> Self:
+        fields = type(self).model_fields
+        if self.method is Method.GRPO and self.learning_rate != fields["learning_rate"].default:
+            raise ValueError("'method: grpo' has a rate of its own: set 'sampler.learning_rate', not 'learning_rate'")
+        if self.method is Method.GRPO and self.epochs != fields["epochs"].default:
+            raise ValueError("'method: grpo' samples anew in each update: set 'sampler.steps', not 'epochs'")
         return self
 
     @model_validator(mode="after")

@@ -241,6 +241,27 @@ def test_of_what_a_killed_update_left_nothing_stays_that_has_seen_the_rows(run: 
     assert not list(run.lake.artifacts(run.turn, "killed").iterdir())
 
 
+def test_an_update_that_ends_during_an_erasure_is_no_error_and_the_repetition_finds_its_candidate(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = _candidate(run, ".update", (21, "anna"), (21, "bela"))
+    (begun / "manifest.json").unlink()
+    (begun.parent / "candidate.json").unlink()
+    remove = erasure.remove
+
+    def meanwhile(*args: Any, **how: Any) -> Any:
+        shutil.rmtree(begun)
+        _candidate(run, "ended", (21, "anna"), (21, "bela"))
+        return remove(*args, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasure, "remove", meanwhile)
+        _erase(run)
+    assert erasure.repeat(run.lake, run.flywheel.name, datetime.now(UTC), run.say) == 1
+    left = pq.read_table(begun.with_name("ended") / "training_rows.parquet").column("query_id").to_pylist()
+    assert left == ["bela"] and _erase(run).releases[0].model_version == "ended"
+
+
 def test_every_release_that_the_rows_touched_is_named_and_what_was_trained_from_one(
     run: Run, new_turn: Callable[..., Any]
 ) -> None:

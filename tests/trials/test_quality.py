@@ -219,9 +219,9 @@ def test_claims_hold_where_the_figures_say_so() -> None:
     beside = {key(s, controls.GOLD_THREE): {"benchmark": _line(0.86)} for s in SEEDS}
     beside |= {key(s, controls.RANDOM): {"refused": "no checkpoint was within the limits"} for s in SEEDS}
     known = {**NOTHING, "turns": _three_turns(), "controls": {**prompts, **beside}}
-    assert [claim.holds for claim in claims(known)] == [True] * 7
+    assert [claim.holds for claim in claims(known)] == [*[True] * 7, None]
     fallen = claims({**known, "turns": _three_turns((0.5, 0.47, 0.79))})
-    assert [claim.holds for claim in fallen] == [False, False, False, True, True, False, True]
+    assert [claim.holds for claim in fallen] == [False, False, False, True, True, False, True, None]
     assert "-3.0 points, seed 1 in turn 2" in fallen[1].found
 
 

@@ -8,9 +8,11 @@ from itertools import pairwise
 from trials.quality import controls
 from trials.quality.cell import Known, key
 from trials.quality.figures import Measured, mean, points, score
+from trials.quality.second_task import page
 from trials.quality.settings import SEEDS, TURNS
 
 FALL, GOAL, BESIDE_EXAMPLES, BESIDE_LABELS, SHORTER, OF_RANDOM = 0.02, 0.80, 0.10, 0.03, 0.25, 0.5
+_SECOND_TASK = "a second task in the same flywheel is lifted without labels in every seed, and `tickets` loses nothing"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def claims(known: Mapping[str, Known]) -> list[Claim]:
         _shorter(beside),
         _beside_labels(by_turn, beside),
         _random(turns, by_turn, beside),
+        Claim(_SECOND_TASK, *page.claim(known["second_task"])),
     ]
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from tao_ops.files import replaced
 from tao_ops.settings import PROJECT
-from trials.quality import second_task, tables
+from trials.quality import tables
 from trials.quality.cell import Known, key
 from trials.quality.claims import claims
-from trials.quality.figures import MISSING, arm, gain, mean_points, table
+from trials.quality.figures import mean_points, table
+from trials.quality.second_task import page
 from trials.quality.settings import SEEDS, TURNS
 from trials.record import RESULTS
 
@@ -47,7 +48,7 @@ def write(known: Mapping[str, Known], path: Path = DOCUMENT, gpu: Path = GPU) ->
         tables.of_turns(known["turns"]),
         tables.of_controls(known["turns"], known["controls"]),
         tables.of_methods(known["methods"]),
-        _second_task(known["second_task"]),
+        page.told(known["second_task"], known["turns"]),
         tables.of_ablations(known["turns"], known["ablations"]),
         _gpu(gpu),
     ]
@@ -59,14 +60,6 @@ def write(known: Mapping[str, Known], path: Path = DOCUMENT, gpu: Path = GPU) ->
 def _claims(known: Mapping[str, Known]) -> list[str]:
     rows = [[one.text, one.verdict, one.found] for one in claims(known)]
     return ["## What it must show", "", *table(["claim", "", "measured"], rows)]
-
-
-def _second_task(known: Known) -> list[str]:
-    lines = ["## A second task", "", "`make results ONLY=second_task`", ""]
-    if not known:
-        return [*lines, f"`{second_task.BENCHMARK}` beside `tickets` in one flywheel: {MISSING}."]
-    rows = [[name, arm(cell, "champion"), arm(cell), gain(cell)] for name, cell in sorted(known.items())]
-    return [*lines, *table(["cell", "champion", "candidate", "difference"], rows), *tables.commits(known)]
 
 
 def _gpu(path: Path) -> list[str]:

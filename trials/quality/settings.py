@@ -25,16 +25,24 @@ TRAINING: Mapping[str, Any] = {
     "learning_rate": 1e-3,
     "lora_rank": 16,
     "lora_alpha": 32,
+    "watch": {"checkpoints": 2, "queries": 16},
 }
 """What all methods share unless one of them has its own."""
+_GROUPS: Mapping[str, Any] = {"method": "grpo_offline", "group": 4, "batch_size": 16, "epochs": 2}
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "raft": {"method": "raft"},
-    "dpo": {"method": "dpo", "learning_rate": 5e-4},
-    "kto": {"method": "kto", "learning_rate": 5e-4},
-    "grpo_offline": {"method": "grpo_offline", "correction": "mask"},
-    "grpo_offline, clipped": {"method": "grpo_offline", "correction": "clip"},
-    "grpo_offline, uncorrected": {"method": "grpo_offline", "correction": "none"},
-    "raft, then grpo": {"method": "raft", "then": "grpo"},
+    "raft, unweighted": {"method": "raft", "weighted": False},
+    "dpo": {"method": "dpo", "learning_rate": 5e-4, "pairs": 1},
+    "kto": {"method": "kto", "learning_rate": 5e-4, "pairs": 2, "epochs": 2},
+    "grpo_offline": {**_GROUPS, "correction": "mask"},
+    "grpo_offline, clipped": {**_GROUPS, "correction": "clip"},
+    "grpo_offline, uncorrected": {**_GROUPS, "correction": "none"},
+    "raft, then grpo": {
+        "method": "raft",
+        "weighted": False,
+        "then": "grpo",
+        "sampler": {"steps": 10, "queries": 4, "samples": 4, "learning_rate": 1e-4},
+    },
 }
 """The part ``update`` of the YAML, by the method's name in the table."""
 STARTS: Mapping[str, Mapping[str, Any]] = {

@@ -23,7 +23,7 @@ from tao_ops.backends.trl_trainer.job import (
 )
 from tao_ops.backends.trl_trainer.quiet import quiet
 from tao_ops.config import Method, Tune
-from tao_ops.errors import EngineError, ModelError
+from tao_ops.errors import ConfigError, DataError, EngineError, ModelError, TaoError
 from tao_ops.records import Progress
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Question",
     "Rewarder",
     "Sink",
+    "nothing_to_learn",
     "run_arguments",
     "train",
     "trained",
@@ -47,7 +48,8 @@ def train(
 ) -> dict[str, Any]:
     """Train as the job says, and write the candidate, merged, into ``job.folder``.
 
-    A run that was killed goes on from its last checkpoint in ``job.scratch``, and ends as if it had not been.
+    A run that was killed goes on from its last checkpoint in ``job.scratch``, and ends as if it had not been: to the
+    bit on a CPU; on a GPU up to the order of its sums; with vLLM as the sampler the samples differ.
 
     Returns:
         ``loss`` (mean over training), ``loss_first``, ``loss_last``, ``steps``, ``tokens`` (seen in training),
@@ -57,30 +59,52 @@ def train(
 
     Raises:
         ModelError: the model's tokenizer is not its own, or checkpoints of another model lie in ``job.scratch``.
-        EngineError: training failed, its loss is no number, there was nothing to learn from, or no checkpoint was
-            within the limits.
+        ConfigError: several GPUs are visible to one process.
+        DataError: the loss is no number, there was nothing to learn from, or no checkpoint was within the limits; to
+            run again would end the same.
+        EngineError: training failed, or the rows were erased meanwhile.
     """
+    import torch
+
+    if processes() == 1 and torch.cuda.device_count() > 1:
+        raise ConfigError(
+            f"one process cannot train on the {torch.cuda.device_count()} GPUs that it sees",
+            where="update.accelerate",
+            mend="set update.accelerate: accelerate/ddp.yaml, or CUDA_VISIBLE_DEVICES=0",
+        )
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     say("loading the model and the trainer")
     with quiet():
         return _train(job, rewarder, say, sink)
 
 
+def nothing_to_learn(error: TaoError) -> bool:
+    """Whether a run failed since no response was better than another: the model that it began at may stay."""
+    return isinstance(error, DataError) and grpo.NOTHING in error.what
+
+
 def _train(job: Job, rewarder: Rewarder, say: Progress, sink: Sink) -> dict[str, Any]:
+    import torch
     from transformers import AutoTokenizer, set_seed
 
     resumed = _prepared(job, say)
     set_seed(job.seed)
     tokenizer = AutoTokenizer.from_pretrained(job.base.path)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
     try:
         metrics, watched, main = _fit(job, tokenizer, rewarder, say, sink, resumed)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise EngineError(f"training failed: {error}", where=job.base.path) from error
     kept = _kept(job, watched, metrics["steps"])
     gc.collect()
+    torch.cuda.empty_cache() if torch.cuda.is_available() else None
     merged: dict[str, float] = {}
     if main:
         say(f"keeping the checkpoint of step {kept} of {metrics['steps']}")
         merged = checkpoints.merge(job, job.scratch / f"checkpoint-{kept}", tokenizer, say)
+        checkpoints.see_that_nothing_was_erased(job)
         checkpoints.remove(job.scratch)
     return {
         **metrics,
@@ -193,7 +217,7 @@ def _kept(job: Job, watched: watch.Watched, steps: int) -> int:
         return steps
     measured = [one for one in watched.history if one.step]
     if not measured:
-        raise EngineError(
+        raise DataError(
             f"no checkpoint was within the limits: {watched.stopped}",
             where="update.watch.limits",
             mend="lower update.learning_rate, or allow more",

@@ -5,15 +5,18 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tao_ops.backends.trl_trainer import ends
 from tao_ops.backends.trl_trainer.job import Best, Example, Group, Job, Judged, Preference, Question
 from tao_ops.config import Tune
 from tao_ops.errors import EngineError, ModelError
 from tao_ops.files import write_json
+from tao_ops.models import model_facts
 from tao_ops.records import ModelRef, Progress
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
@@ -25,6 +28,8 @@ _AGREE = 0.95
 _TIE = 0.1
 """Nats between two tokens that rounding to the stored dtype may decide."""
 _LIKELIEST = 8
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""What safetensors call a dtype, and what torch does."""
 
 
 def prepare(job: Job, say: Progress) -> str | None:
@@ -79,6 +84,34 @@ def remove(scratch: Path) -> None:
     shutil.rmtree(scratch)
 
 
+def see_that_nothing_was_erased(job: Job) -> None:
+    """Raise, and leave nothing, where the folder of the run was removed under it: its rows were erased.
+
+    The trainer makes a folder anew where it is to write a checkpoint, which has learnt those rows.
+
+    Raises:
+        EngineError: so it was; the next attempt does without the rows.
+    """
+    if (job.scratch / _JOB).is_file():
+        return
+    for folder in (job.scratch, job.folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    raise EngineError("the rows that it is trained on were erased meanwhile", where=job.scratch, mend="run again")
+
+
+@contextmanager
+def on_one_device() -> Iterator[None]:
+    """Load models whole: while ZeRO-3 trains, transformers would spread whatever is loaded over the processes."""
+    from transformers.integrations import deepspeed
+
+    before = deepspeed._hf_deepspeed_config_weak_ref
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = before
+
+
 def tokenizer_digest(model: ModelRef) -> str:
     """First 16 hex digits of the SHA-256 of the files that a model's tokenizer and chat template are in."""
     sha = hashlib.sha256()
@@ -100,21 +133,14 @@ def merge(job: Job, checkpoint: Path, tokenizer: Any, say: Progress) -> dict[str
         EngineError: the merged model is another one than was trained.
     """
     import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    dtype = torch.float32 if job.config.precision == "fp32" else torch.bfloat16
+    with on_one_device():
+        model = _trained(job, checkpoint)
+    compared = _compared(model, tokenizer, job.examples)
+    before = _chosen(model, compared)
     if job.config.tune is Tune.LORA:
-        base = AutoModelForCausalLM.from_pretrained(job.base.path, dtype=dtype)
-        model = PeftModel.from_pretrained(base, checkpoint).eval()
-        compared = _compared(model, tokenizer, job.examples)
-        before = _chosen(model, compared)
         model = model.merge_and_unload()
-    else:
-        model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype).eval()
-        compared = _compared(model, tokenizer, job.examples)
-        before = _chosen(model, compared)
-    model = model.to(_stored_dtype(job.base))
+    model = model.to(stored_dtype(job.base))
     job.folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(job.folder)
     for name in (*_TOKENIZER, "generation_config.json"):
@@ -122,7 +148,9 @@ def merge(job: Job, checkpoint: Path, tokenizer: Any, say: Progress) -> dict[str
             shutil.copyfile(Path(job.base.path) / name, job.folder / name)
     del model
     gc.collect()
-    merged = AutoModelForCausalLM.from_pretrained(job.folder, dtype="auto").eval()
+    torch.cuda.empty_cache() if torch.cuda.is_available() else None
+    with on_one_device():
+        merged = _loaded(job.folder, "auto")
     after = _chosen(merged, compared)
     same = sum(a.chooses_as(b) for a, b in zip(before, after, strict=True))
     difference = sum(float((a.own - b.own).abs().sum()) for a, b in zip(before, after, strict=True))
@@ -140,6 +168,25 @@ def merge(job: Job, checkpoint: Path, tokenizer: Any, say: Progress) -> dict[str
     return told
 
 
+def _trained(job: Job, checkpoint: Path) -> Any:
+    """The model as it was trained: its adapter still beside it, or all of its weights, which are trained in fp32."""
+    import torch
+    from peft import PeftModel
+
+    if job.config.tune is Tune.FULL:
+        return _loaded(checkpoint, torch.float32)
+    base = _loaded(job.base.path, torch.float32 if job.config.precision == "fp32" else torch.bfloat16)
+    return PeftModel.from_pretrained(base, checkpoint).eval()
+
+
+def _loaded(folder: Path | str, dtype: Any) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    return model.to("cuda") if torch.cuda.is_available() else model
+
+
 def _compared(model: Any, tokenizer: Any, examples: Sequence[Example]) -> list[tuple[list[int], int]]:
     """Conversations to compare on, and how many of each one's tokens, at its end, are compared.
 
@@ -147,7 +194,7 @@ def _compared(model: Any, tokenizer: Any, examples: Sequence[Example]) -> list[t
     """
     import torch
 
-    found = []
+    found, end = [], ends.of_turns(tokenizer)
     for one in examples[:_COMPARED]:
         prompt = tokenizer.apply_chat_template(
             list(one.messages), add_generation_prompt=True, tokenize=True, return_dict=False
@@ -159,7 +206,7 @@ def _compared(model: Any, tokenizer: Any, examples: Sequence[Example]) -> list[t
                 told = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **asked)
             answer = told[0, len(prompt) :].tolist()
         else:
-            answer = [*tokenizer.encode(_learnt(one), add_special_tokens=False), tokenizer.eos_token_id]
+            answer = [*tokenizer.encode(_learnt(one), add_special_tokens=False), end]
         found.append((prompt + answer, len(answer)))
     return found
 
@@ -202,8 +249,12 @@ def _chosen(model: Any, rows: Sequence[tuple[list[int], int]]) -> list[_Along]:
     return found
 
 
-def _stored_dtype(base: ModelRef) -> Any:
+def stored_dtype(base: ModelRef) -> Any:
+    """The dtype of a model's weights as they are stored; of several, the one that its configuration tells."""
     import torch
 
-    name = json.loads((Path(base.path) / "config.json").read_text(encoding="utf-8")).get("dtype", "bfloat16")
+    name = _DTYPES.get(model_facts(base).dtype)
+    if name is None:
+        config = json.loads((Path(base.path) / "config.json").read_text(encoding="utf-8"))
+        name = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
     return getattr(torch, name)

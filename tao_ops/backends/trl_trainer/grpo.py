@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tao_ops.backends.trl_trainer.arguments import adapter, job_arguments, processes, updates
+from tao_ops.backends.trl_trainer import ends
+from tao_ops.backends.trl_trainer.arguments import adapter, job_arguments, processes
 from tao_ops.backends.trl_trainer.job import Group, Job, Question, Rewarder
 from tao_ops.config import Correction, SamplerConfig
-from tao_ops.errors import EngineError
+from tao_ops.errors import DataError, EngineError
 from tao_ops.records import Message
 
+NOTHING = "every reward was the same within its query, nothing to learn"
 _TAUGHT = "responses_with_advantage"
 _ADVANTAGE = 0.01
 """Equal rewards differ by rounding, which TRL's division by std + 1e-4 makes larger."""
@@ -44,9 +46,11 @@ def offline(job: Job, model: Any, tokenizer: Any) -> Any:
     config = job.config
     size = len(groups[0].responses)
     together = _together(config.batch_size // size, len(groups))
-    told = job_arguments(job, steps=updates(len(groups), together, config.epochs), batch_size=size * together)
+    # An epoch leaves out, of the queries in its own order, those that don't fill a step.
+    steps = config.epochs * max(1, len(groups) // (together * processes()))
+    told = _arguments(job, steps=steps, responses=size * together)
     if config.correction is not Correction.NONE:
-        stored.measure(model, batch_size=size * together)
+        stored.measure(model, batch_size=told["per_device_train_batch_size"])
     return Offline(
         model=model,
         reward_funcs=[_stored_reward],
@@ -78,20 +82,22 @@ def on_policy(job: Job, model: Any, tokenizer: Any, rewarder: Rewarder) -> Any:
     def reward(completions: Sequence[Sequence[Message]], query_id: Sequence[str], **_: Any) -> list[float | None]:
         return rewarder([asked[one] for one in query_id], [completion[0]["content"] for completion in completions])
 
-    told = job_arguments(
+    told = _arguments(
         job,
         steps=sampler.steps,
-        batch_size=sampler.samples * _together(sampler.queries // processes(), len(questions)),
+        responses=sampler.samples * _together(sampler.queries // processes(), len(questions)),
         learning_rate=sampler.learning_rate,
     )
+    answer = max(one.max_tokens for one in questions)
+    longest = answer + max(len(prompt_ids(one.messages, tokenizer)) for one in questions)
     return _repeatable(GRPOTrainer)(
         model=model,
         reward_funcs=[reward],
         args=GRPOConfig(
             **told,
-            **_engine(sampler, cuda=torch.cuda.is_available()),
+            **_engine(sampler, cuda=torch.cuda.is_available(), longest=longest),
             num_generations=sampler.samples,
-            max_completion_length=max(one.max_tokens for one in questions),
+            max_completion_length=answer,
             temperature=sampler.temperature,
             beta=config.kl,
             epsilon=config.clip,
@@ -102,6 +108,17 @@ def on_policy(job: Job, model: Any, tokenizer: Any, rewarder: Rewarder) -> Any:
         processing_class=tokenizer,
         peft_config=adapter(job),
     )
+
+
+def _arguments(job: Job, *, steps: int, responses: int, learning_rate: float | None = None) -> dict[str, Any]:
+    """The trainer's arguments for steps of so many responses, of which ``update.batch_size`` at most pass at once.
+
+    A step's responses are sampled together and their advantages are of whole groups. Its parts add up to the loss of
+    the whole: each is divided by the tokens of all.
+    """
+    size = next(n for n in range(min(responses, job.config.batch_size), 0, -1) if responses % n == 0)
+    told = job_arguments(job, steps=steps, batch_size=size, learning_rate=learning_rate)
+    return told | {"gradient_accumulation_steps": responses // size}
 
 
 def _together(wanted: int, queries: int) -> int:
@@ -165,21 +182,27 @@ def see_that_something_was_learnt(trainer: Any) -> None:
     """Raise where no response of the whole run was better or worse than the others to its query.
 
     Raises:
-        EngineError: all advantages were 0.
+        DataError: all advantages were 0.
     """
     if not any(entry.get(_TAUGHT) for entry in trainer.state.log_history):
-        raise EngineError(
-            "every reward was the same within its query, nothing to learn",
+        raise DataError(
+            NOTHING,
             where="update",
             mend="see that the scorers tell responses apart; a higher temperature makes them differ more",
         )
 
 
-def _engine(sampler: SamplerConfig, *, cuda: bool) -> dict[str, Any]:
-    """TRL's settings of what samples."""
+def _engine(sampler: SamplerConfig, *, cuda: bool, longest: int) -> dict[str, Any]:
+    """TRL's settings of what samples; ``longest`` is the most tokens of a prompt and its answer."""
     if sampler.engine == "server":
         return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": sampler.server}
-    beside = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": sampler.gpu_memory}
+    beside = {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": sampler.gpu_memory,
+        # Else vLLM makes room for the model's whole context.
+        "vllm_max_model_length": longest,
+    }
     if sampler.engine == "vllm":
         if not cuda:
             raise EngineError(
@@ -206,6 +229,14 @@ def _stored_reward(completions: Sequence[Any], reward: Sequence[float], **_: Any
     return list(reward)
 
 
+def prompt_ids(messages: Sequence[Message], tokenizer: Any) -> list[int]:
+    """The tokens of a prompt, up to where the answer begins."""
+    ids: list[int] = tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+    return ids
+
+
 def _key(messages: Sequence[Mapping[str, object]]) -> str:
     return json.dumps([[one["role"], one["content"]] for one in messages])
 
@@ -216,14 +247,10 @@ class _Stored:
     def __init__(self, groups: Sequence[Group], tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._groups = {_key(group.messages): group for group in groups}
-        self._prompts = {
-            key: tokenizer.apply_chat_template(
-                list(group.messages), add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-            for key, group in self._groups.items()
-        }
+        self._prompts = {key: prompt_ids(group.messages, tokenizer) for key, group in self._groups.items()}
         texts = {response for group in groups for response in group.responses}
-        self.ids = {text: [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] for text in texts}
+        end = ends.of_turns(tokenizer)
+        self.ids = {text: [*tokenizer.encode(text, add_special_tokens=False), end] for text in texts}
         self._logprobs: dict[tuple[str, str], list[float]] = {}
 
     def measure(self, model: Any, *, batch_size: int) -> None:
@@ -242,10 +269,13 @@ class _Stored:
             ids = torch.tensor([[pad] * (longest - len(row)) + row for row in whole], device=device)
             mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in whole], device=device)
             with torch.no_grad():
-                logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=kept + 1).logits[:, :-1].float()
-            chosen = torch.log_softmax(logits, -1).gather(2, ids[:, -kept:, None]).squeeze(2).cpu()
-            for (key, text), row in zip(some, chosen, strict=True):
-                self._logprobs[key, text] = row[-len(self.ids[text]) :].tolist()
+                logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=kept + 1).logits[:, :-1]
+            # Row by row: over the whole vocabulary, in fp32, they take much memory.
+            for (key, text), row, own in zip(some, logits, ids[:, -kept:], strict=True):
+                n = len(self.ids[text])
+                every = row[-n:].float()
+                chosen = every.gather(1, own[-n:, None]).squeeze(1) - every.logsumexp(-1)
+                self._logprobs[key, text] = chosen.tolist()
         model.train()
 
     def __call__(self, prompts: Sequence[Sequence[Mapping[str, str]]], trainer: Any) -> dict[str, list[Any]]:

@@ -1,8 +1,9 @@
 """``dpo`` and ``kto``: from pairs, and from good and bad responses."""
 
+from random import Random
 from typing import Any
 
-from tao_ops.backends.trl_trainer.arguments import adapter, job_arguments, updates
+from tao_ops.backends.trl_trainer.arguments import adapter, job_arguments, processes, updates
 from tao_ops.backends.trl_trainer.job import Job, Judged, Preference
 
 
@@ -10,8 +11,9 @@ def dpo(job: Job, model: Any, tokenizer: Any) -> Any:
     """TRL's ``DPOTrainer`` on pairs.
 
     Rafailov et al., arXiv 2305.18290, eq. 7: -log σ(β [log π(y⁺)/π₀(y⁺) - log π(y⁻)/π₀(y⁻)]); with it, weighted by
-    ``update.likelihood``, the better response's mean negative log-likelihood (Pang et al., arXiv 2404.19733, eq. 1),
-    without which both of a pair may become less likely.
+    ``update.likelihood``, the better responses' negative log-likelihood, the mean over all their tokens in the batch
+    (Pang et al., arXiv 2404.19733, eq. 1, take each response's own mean), without which both of a pair may become
+    less likely.
     """
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
@@ -34,7 +36,7 @@ def dpo(job: Job, model: Any, tokenizer: Any) -> Any:
             beta=config.beta,
             loss_type=losses,
             loss_weights=weights,
-            precompute_ref_log_probs=True,
+            precompute_ref_log_probs=_precomputed(),
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
@@ -53,6 +55,9 @@ def kto(job: Job, model: Any, tokenizer: Any) -> Any:
     from trl import KTOConfig, KTOTrainer
 
     examples = [one for one in job.examples if isinstance(one, Judged)]
+    # TRL estimates z₀ from each prompt with the response of the row before it, and keeps the rows' order: as they
+    # come, by query, that would be another response to the same prompt.
+    Random(job.seed).shuffle(examples)
     rows = [{"prompt": list(one.messages), "completion": _answer(one.response), "label": one.good} for one in examples]
     good = sum(one.good for one in examples)
     bad = len(examples) - good
@@ -66,12 +71,20 @@ def kto(job: Job, model: Any, tokenizer: Any) -> Any:
             beta=config.beta,
             desirable_weight=max(1.0, bad / max(1, good)),
             undesirable_weight=max(1.0, good / max(1, bad)),
-            precompute_ref_log_probs=True,
+            precompute_ref_log_probs=_precomputed(),
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=adapter(job),
     )
+
+
+def _precomputed() -> bool:
+    """Whether π₀ is asked before training, not at each step.
+
+    TRL hands what the first of several processes computed to the others in a file whose name each makes up anew.
+    """
+    return processes() == 1
 
 
 def _answer(text: str) -> list[dict[str, str]]:

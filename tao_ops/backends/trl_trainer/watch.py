@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tao_ops.backends.trl_trainer import limits
+from tao_ops.backends.trl_trainer import checkpoints, ends, limits
 from tao_ops.backends.trl_trainer.arguments import processes
 from tao_ops.backends.trl_trainer.job import Job, Rewarder, Sink
 from tao_ops.backends.trl_trainer.limits import Measured
 from tao_ops.config import Tune
-from tao_ops.errors import EngineError
+from tao_ops.errors import DataError
 from tao_ops.files import write_json
 from tao_ops.records import Progress
 
 _REPORT_EVERY = 10.0
 """Seconds between two lines of progress."""
 _ROWS = 8
-"""Answers whose probabilities are computed at once: over the whole vocabulary they take much memory."""
+"""Most answers whose probabilities are computed at once."""
+_BYTES = 2**30
+"""Most bytes of their probabilities: over the whole vocabulary, in fp32, they take much memory."""
 HISTORY = "holdout.json"
 _Found = TypeVar("_Found")
 _FIGURES = {
@@ -86,6 +88,8 @@ class Holdout:
                 prompts, answers = self._answers(model)
                 kl, entropy = self._probabilities(model, prompts, answers)
         finally:
+            self._champion = None  # a whole model, which is not to lie beside the training
+            torch.cuda.empty_cache() if torch.cuda.is_available() else None
             model.train(was_training)
         texts = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
         first = int(os.environ.get("RANK", "0")) == 0
@@ -105,7 +109,7 @@ class Holdout:
     def _answers(self, model: Any) -> tuple[list[list[int]], list[list[int]]]:
         import torch
 
-        tokenizer, end = self._tokenizer, self._tokenizer.eos_token_id
+        tokenizer, end = self._tokenizer, ends.of_answers(model, self._tokenizer)
         prompts = [
             tokenizer.apply_chat_template(
                 list(q.messages), add_generation_prompt=True, tokenize=True, return_dict=False
@@ -130,8 +134,7 @@ class Holdout:
                 eos_token_id=end,
             )[:, ids.shape[1] :].tolist()
             for question, row in zip(self._questions[start:], found, strict=False):
-                answer = row[: question.max_tokens]
-                answers.append(answer[: answer.index(end) + 1] if end in answer else answer)
+                answers.append(ends.cut(row[: question.max_tokens], end))
         torch.cuda.empty_cache() if torch.cuda.is_available() else None
         return prompts, answers
 
@@ -141,8 +144,9 @@ class Holdout:
         """Mean divergence from the champion and mean entropy, nats per token of the answers."""
         kl = entropy = 0.0
         tokens = 0
-        for start in range(0, len(answers), _ROWS):
-            rows = list(zip(prompts[start : start + _ROWS], answers[start : start + _ROWS], strict=True))
+        most = rows_at_once(max(map(len, answers)), model.config.vocab_size)
+        for start in range(0, len(answers), most):
+            rows = list(zip(prompts[start : start + most], answers[start : start + most], strict=True))
             mine = self._log_probabilities(model, rows)
             with self._as_champion(model) as champion:
                 theirs = self._log_probabilities(champion, rows)
@@ -166,9 +170,19 @@ class Holdout:
         if self._job.config.tune is Tune.LORA and self._job.base.model_version == self._job.champion.model_version:
             return _without_adapter(model)
         if self._champion is None:
-            self._champion = AutoModelForCausalLM.from_pretrained(self._job.champion.path, dtype=model.dtype)
-            self._champion = self._champion.to(model.device).eval()
+            with checkpoints.on_one_device():
+                champion = AutoModelForCausalLM.from_pretrained(self._job.champion.path, dtype=model.dtype)
+            self._champion = champion.to(model.device).eval()
         return nullcontext(self._champion)
+
+
+def rows_at_once(tokens: int, vocabulary: int) -> int:
+    """Answers of so many tokens whose probabilities are computed at once; at least one.
+
+    >>> rows_at_once(64, 49_152), rows_at_once(512, 151_936), rows_at_once(4096, 151_936)
+    (8, 3, 1)
+    """
+    return max(1, min(_ROWS, _BYTES // (4 * max(1, tokens) * vocabulary)))
 
 
 @contextmanager
@@ -221,7 +235,7 @@ def steps(say: Progress, sink: Sink = lambda step, figures: None) -> Any:
                 return
             loss, step, most = float(logs["loss"]), state.global_step, state.max_steps
             if not math.isfinite(loss) or not math.isfinite(float(logs.get("grad_norm") or 0.0)):
-                raise EngineError(
+                raise DataError(
                     f"the loss is not a number at step {step} of {most}",
                     where="update",
                     mend="lower update.learning_rate; with precision bf16, try fp32",
@@ -266,6 +280,8 @@ def callbacks(
                 raise Ended
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.is_world_process_zero:
+                checkpoints.see_that_nothing_was_erased(job)
             if not holdout:
                 return
             self._measured(holdout.measure(model_of(), state.global_step), state, control)
@@ -285,6 +301,7 @@ def callbacks(
                 return
             watched.history.append(now)
             if state.is_world_process_zero:
+                checkpoints.see_that_nothing_was_erased(job)
                 write_json(job.scratch / HISTORY, [one.as_dict() for one in watched.history])
             if now.step:
                 state.best_model_checkpoint = _checkpoint(job.scratch, watched.history)

@@ -48,6 +48,8 @@ def write(tmp_path: Path) -> Write:
         ({"balance": "fair"}, "update.balance", "'need', 'equal' or 'none'"),
         ({"method": "kto", "margin": 0.6}, "update", "no bad responses where 'min_reward' is below 'margin'"),
         ({"method": "kto", "batch_size": 1}, "update", "'batch_size' is at least 2"),
+        ({"method": "grpo", "learning_rate": 1e-4}, "update", "set 'sampler.learning_rate', not 'learning_rate'"),
+        ({"method": "grpo", "epochs": 5}, "update", "set 'sampler.steps', not 'epochs'"),
         ({"group": 1}, "update.group", "greater than or equal to 2"),
         ({"sampler": {"engine": "server"}}, "update.sampler", "'engine: server' needs 'server', its address"),
         ({"sampler": {"server": "http://a:8000"}}, "update.sampler", "'engine: server' needs 'server'"),

@@ -322,7 +322,7 @@ def test_an_erasure_leaves_nothing_of_a_training_that_was_killed(shop: Shop, mon
         with pytest.raises(Killed):
             update.run(run)
     begun = _folder(run) / ".update"
-    assert {path.name for path in begun.iterdir()} == {"training_rows.parquet", "dpo", "grpo.trainer"}
+    assert {path.name for path in begun.iterdir()} == {"training_rows.parquet", "dpo", "dpo.json", "grpo.trainer"}
     rows = pq.read_table(begun / "training_rows.parquet").to_pylist()
     gone = rows[0]["query_id"]
     count = sum(row["query_id"] == gone for row in rows)

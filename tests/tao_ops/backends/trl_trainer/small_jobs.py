@@ -75,7 +75,7 @@ def job(base: Path, folder: Path, method: Method, *, count: int = 8, holdout: in
         "epochs": 3,
         "batch_size": 16 if method is Method.GRPO_OFFLINE else 4,
         "group": 4,
-        "learning_rate": 1e-2,
+        **({} if method is Method.GRPO else {"learning_rate": 1e-2}),
         "sampler": {"steps": 6, "queries": 2, "samples": 4, "learning_rate": 1e-2},
         "watch": {"checkpoints": 3, "limits": LIMITLESS},
     }

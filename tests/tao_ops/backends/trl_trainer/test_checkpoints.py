@@ -9,7 +9,8 @@ import pytest
 
 from tao_ops.backends.trl_trainer import Job, checkpoints
 from tao_ops.config import Method
-from tao_ops.errors import ModelError
+from tao_ops.errors import EngineError, ModelError
+from tao_ops.models import model_ref
 from tests.tao_ops.backends.trl_trainer.small_jobs import job, small_model
 
 
@@ -90,6 +91,30 @@ def test_a_removed_folder_is_not_gone_on_from_even_if_the_removal_was_cut_short(
     assert checkpoints.prepare(told, said.append) is None and said == []
     checkpoints.remove(told.scratch)
     assert not told.scratch.exists()
+
+
+def test_where_the_rows_were_erased_meanwhile_nothing_is_left(told: Job) -> None:
+    checkpoints.see_that_nothing_was_erased(told)
+    shutil.rmtree(told.scratch)
+    told.folder.mkdir()
+    (told.scratch / "checkpoint-12").mkdir(parents=True)  # as the trainer does
+    with pytest.raises(EngineError, match="the rows that it is trained on were erased meanwhile .* run again"):
+        checkpoints.see_that_nothing_was_erased(told)
+    assert not told.scratch.exists() and not told.folder.exists()
+
+
+@pytest.mark.parametrize("config", [{"torch_dtype": "float32"}, {"dtype": "float16"}, {}])
+def test_the_stored_dtype_is_that_of_the_weights_whatever_the_configuration_says(
+    base: Path, tmp_path: Path, config: dict[str, str]
+) -> None:
+    import torch
+
+    shutil.copytree(base, tmp_path / "other")
+    path = tmp_path / "other" / "config.json"
+    before = json.loads(path.read_text(encoding="utf-8"))
+    del before["dtype"]
+    path.write_text(json.dumps({**before, **config}), encoding="utf-8")
+    assert checkpoints.stored_dtype(model_ref(tmp_path / "other")) is torch.bfloat16
 
 
 def test_two_tokens_that_are_as_likely_but_for_rounding_are_the_same_choice() -> None:

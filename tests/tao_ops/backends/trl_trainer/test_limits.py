@@ -50,7 +50,7 @@ def test_a_limit_that_is_none_never_stops() -> None:
     assert crossed(LIMITS, unjudged, replace(START, step=3, reward=0.0), trained_length=1.0) is None
 
 
-def test_lengths_are_compared_with_the_champion_where_its_answers_are_longer_than_the_trained_ones() -> None:
+def test_lengths_are_compared_with_the_starting_model_where_its_answers_are_longer_than_the_trained_ones() -> None:
     assert crossed(LIMITS, START, replace(START, length=20.0), trained_length=1.0) is None
     assert "times 10.0" in (crossed(LIMITS, START, replace(START, length=20.1), trained_length=1.0) or "")
 
