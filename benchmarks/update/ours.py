@@ -62,11 +62,14 @@ def job(told: Mapping[str, Any]) -> Job:
     """The job as the stage would make it, without a holdout."""
     folder, model = Path(told["folder"]), model_ref(Path(told["model"]))
     steps, rate = told["steps"], told["learning_rate"]
+    on_policy = told["method"] == Method.GRPO
+    # On-policy, a step's rows are all responses to its queries, and its rate is the sampler's.
+    size = told["batch_size"] * (told["samples"] if on_policy else 1)
     config = UpdateConfig.model_validate(
         {
-            **{name: told[name] for name in ("method", "precision", "tune", "gradient_checkpointing", "batch_size")},
-            "learning_rate": rate,
-            "epochs": 1,
+            **{name: told[name] for name in ("method", "precision", "tune", "gradient_checkpointing")},
+            **({} if on_policy else {"learning_rate": rate, "epochs": 1}),
+            "batch_size": size,
             "sampler": {
                 "steps": steps,
                 "queries": told["batch_size"],

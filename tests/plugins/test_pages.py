@@ -36,6 +36,7 @@ def test_airflow_knows_the_links_of_tasks_that_have_pages_alone() -> None:
         "validate": ["Data Docs"],
         "explore.generate": ["Pictures"],
         "explore.score": ["Pictures"],
+        "update": ["Pictures"],
     }
 
 

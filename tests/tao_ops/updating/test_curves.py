@@ -177,10 +177,15 @@ def test_a_server_that_never_answers_holds_nothing_up(new_turn: NewTurn, monkeyp
 
     answers = threading.Event()
     monkeypatch.setattr(MlflowVersions, "begin", lambda *_, **__: answers.wait(240))
+    for name in ("log", "end"):
+        monkeypatch.setattr(MlflowVersions, name, lambda *_, **__: None)
     monkeypatch.setattr(live, "_AT_END", 0.2)
     judged, said = new_turn(), list[str]()
     _train(replace(judged, run=replace(judged.run, say=said.append)), 0, 1)
     answers.set()
+    for thread in threading.enumerate():
+        if thread.name == "mlflow":
+            thread.join(60)  # the next test must not have it
     assert [line for line in said if "it does not answer" in line] and len(journal.read(judged.folder)) == 2
 
 
