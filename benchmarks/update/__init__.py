@@ -13,7 +13,7 @@ Where there is a GPU, the same is measured on it, with ``grpo`` on-policy.
 
 ``TAO_BENCH_REPEATS`` (default 3) and ``TAO_BENCH_STEPS`` (default 6, on a GPU 30) say how often and how much;
 ``TAO_BENCH_MODEL`` names another model's folder, and ``TAO_BENCH_ENGINES`` what samples for ``grpo`` (``transformers``,
-``vllm``, or both, with a blank between them).
+``vllm``, or both, with a blank between them). ``TAO_BENCH_PARTS`` is ``methods``, ``settings`` or both, as by default.
 """
 
 import math
@@ -58,13 +58,17 @@ def run() -> None:
     repeats = int(os.environ.get("TAO_BENCH_REPEATS") or 3)
     steps = max(2, int(os.environ.get("TAO_BENCH_STEPS") or (STEPS_ON_GPU if gpu else STEPS)))
     few = steps if gpu else min(steps, STEPS_OF_A_SETTING)
+    parts = os.environ.get("TAO_BENCH_PARTS", "methods settings").split()
     with tempfile.TemporaryDirectory(prefix="tao-bench-") as scratch:
         bench = Bench(Path(scratch))
         methods = {name: asked.but(steps=steps) for name, asked in {**METHODS, **_on_policy(gpu)}.items()}
-        rows = [row for name, asked in methods.items() for row in beside(name, asked, _pairs(bench, asked, repeats))]
-        alone = {name: DEFAULT.but(steps=few, **changes) for name, changes in _settings(gpu).items()}
-        often = min(2, repeats)
-        rows += changed(_each(bench, {_DEFAULT: DEFAULT.but(steps=few), **alone}, often))
+        rows: list[Row] = []
+        if "methods" in parts:
+            for name, asked in methods.items():
+                rows += beside(name, asked, _pairs(bench, asked, repeats))
+        if "settings" in parts:
+            alone = {name: DEFAULT.but(steps=few, **changes) for name, changes in _settings(gpu).items()}
+            rows += changed(_each(bench, {_DEFAULT: DEFAULT.but(steps=few), **alone}, min(2, repeats)))
         write("update", rows, repeats, commit=_commit(), card=gpu, model=bench.model_name, steps=steps)
 
 
