@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_ops.backends.trl_trainer import ends
+from tao_ops.backends.trl_trainer.encoding import prompt_ids
 from tao_ops.backends.trl_trainer.job import Best, Example, Group, Job, Judged, Preference, Question
 from tao_ops.config import Tune
 from tao_ops.errors import EngineError, ModelError
@@ -196,9 +197,7 @@ def _compared(model: Any, tokenizer: Any, examples: Sequence[Example]) -> list[t
 
     found, end = [], ends.of_turns(tokenizer)
     for one in examples[:_COMPARED]:
-        prompt = tokenizer.apply_chat_template(
-            list(one.messages), add_generation_prompt=True, tokenize=True, return_dict=False
-        )
+        prompt = prompt_ids(one.messages, tokenizer)
         if isinstance(one, Question):
             ids = torch.tensor([prompt], device=model.device)
             asked = {"max_new_tokens": one.max_tokens, "do_sample": False, "pad_token_id": tokenizer.pad_token_id}

@@ -6,6 +6,7 @@ from typing import Any
 
 from tao_ops.backends.trl_trainer import ends
 from tao_ops.backends.trl_trainer.arguments import adapter, job_arguments, processes
+from tao_ops.backends.trl_trainer.encoding import left_padded, prompt_ids
 from tao_ops.backends.trl_trainer.job import Group, Job, Question, Rewarder
 from tao_ops.config import Correction, SamplerConfig
 from tao_ops.errors import DataError, EngineError
@@ -229,14 +230,6 @@ def _stored_reward(completions: Sequence[Any], reward: Sequence[float], **_: Any
     return list(reward)
 
 
-def prompt_ids(messages: Sequence[Message], tokenizer: Any) -> list[int]:
-    """The tokens of a prompt, up to where the answer begins."""
-    ids: list[int] = tokenizer.apply_chat_template(
-        list(messages), add_generation_prompt=True, tokenize=True, return_dict=False
-    )
-    return ids
-
-
 def _key(messages: Sequence[Mapping[str, object]]) -> str:
     return json.dumps([[one["role"], one["content"]] for one in messages])
 
@@ -264,10 +257,8 @@ class _Stored:
         for start in range(0, len(wanted), batch_size):
             some = wanted[start : start + batch_size]
             whole = [self._prompts[key] + self.ids[text] for key, text in some]
-            longest, kept = max(map(len, whole)), max(len(self.ids[text]) for _, text in some)
-            pad = self._tokenizer.pad_token_id
-            ids = torch.tensor([[pad] * (longest - len(row)) + row for row in whole], device=device)
-            mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in whole], device=device)
+            kept = max(len(self.ids[text]) for _, text in some)
+            ids, mask = left_padded(whole, self._tokenizer.pad_token_id, device)
             with torch.no_grad():
                 logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=kept + 1).logits[:, :-1]
             # Row by row: over the whole vocabulary, in fp32, they take much memory.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tao_ops.backends.trl_trainer import checkpoints, ends, limits
 from tao_ops.backends.trl_trainer.arguments import processes
+from tao_ops.backends.trl_trainer.encoding import left_padded, prompt_ids
 from tao_ops.backends.trl_trainer.job import Job, Rewarder, Sink
 from tao_ops.backends.trl_trainer.limits import Measured
 from tao_ops.config import Tune
@@ -110,17 +111,12 @@ class Holdout:
         import torch
 
         tokenizer, end = self._tokenizer, ends.of_answers(model, self._tokenizer)
-        prompts = [
-            tokenizer.apply_chat_template(
-                list(q.messages), add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-            for q in self._questions
-        ]
+        prompts = [prompt_ids(question.messages, tokenizer) for question in self._questions]
         _gathered(model)
         answers: list[list[int]] = []
         for start in range(0, len(prompts), 4 * _ROWS):
             some = prompts[start : start + 4 * _ROWS]
-            ids, mask = _left_padded(some, tokenizer.pad_token_id, model.device)
+            ids, mask = left_padded(some, tokenizer.pad_token_id, model.device)
             most = max(q.max_tokens for q in self._questions[start : start + 4 * _ROWS])
             found = model.generate(
                 input_ids=ids,
@@ -159,7 +155,7 @@ class Holdout:
     def _log_probabilities(self, model: Any, rows: Sequence[tuple[list[int], list[int]]]) -> list[Any]:
         """Of each row, the log-probabilities of every token of the vocabulary at each token of the answer."""
         kept = max(len(answer) for _, answer in rows)
-        ids, mask = _left_padded([p + a for p, a in rows], self._tokenizer.pad_token_id, model.device)
+        ids, mask = left_padded([p + a for p, a in rows], self._tokenizer.pad_token_id, model.device)
         logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=kept + 1).logits[:, :-1]
         return [logits[i, kept - len(answer) :].float().log_softmax(-1) for i, (_, answer) in enumerate(rows)]
 
@@ -203,15 +199,6 @@ def _gathered(model: Any) -> None:
     spread: bool = isinstance(model, fsdp.FSDPModule)
     if spread and "generate" not in vars(model):
         fsdp.register_fsdp_forward_method(model, "generate")
-
-
-def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[Any, Any]:
-    import torch
-
-    longest = max(map(len, rows))
-    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
-    return ids, mask
 
 
 def steps(say: Progress, sink: Sink = lambda step, figures: None) -> Any:
