@@ -8,6 +8,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Client, Connection
 from typing import Any, NoReturn
@@ -18,6 +19,8 @@ from tao_ops.updating import wire
 
 _LEFT_ALONE = 70
 """Exit status where the stage's process is gone."""
+_BEFORE_ENDING_S = 2.0
+"""Many times what lies between two looks of the launcher's at its processes."""
 
 
 class _Stage:
@@ -78,6 +81,8 @@ def main(address: str) -> None:
             metrics = trl_trainer.train(job, stage.rewards, say=stage.say, sink=stage.sink)
     except TaoError as error:
         stage.tell(error=wire.error_as_dict(error))
+        # The launcher names the first that ended: one that was killed, where this one only misses it.
+        time.sleep(_BEFORE_ENDING_S)
         _exit(1)
     stage.tell(metrics=metrics)
     stage.answer()  # that all are done: the group is taken apart by all of its members at once
