@@ -43,7 +43,7 @@ trials: $(ENVIRONMENT) ## long, seeded, resumable proofs (ONLY=name for one)
 	@$(BIN)/python -m trials $(ONLY)
 
 results: $(ENVIRONMENT) ## every figure that the docs quote, made again (ONLY=turns: a part of docs/results.md)
-	@PARTS="$(ONLY)" $(BIN)/python -m trials quality $(if $(ONLY),,seeds tuning_budget ingest_kills real_logs sql_rewards table_rewards checkers example_rewards)
+	@PARTS="$(ONLY)" $(BIN)/python -m trials quality $(if $(ONLY),,seeds tuning_budget gate registry ingest_kills real_logs sql_rewards table_rewards checkers example_rewards)
 	@test -n "$(ONLY)" || $(BIN)/python -m benchmarks turn ingest redaction exploration generate score update
 
 install: $(ENVIRONMENT) ## the locked environment in .venv

@@ -2,14 +2,15 @@
 
 A run is one **turn**: ingest the interval's query logs, validate them, explore (sample many responses per
 query and score them), update the model on what was found, evaluate champion and candidate on the same items,
-let the gate decide, and register the candidate with its verdict. A turn may be run any number of times:
-its rows are replaced, never added to.
+let the gate decide, and register the candidate with its verdict. Where `gate.approval` is `manual`, a promotion waits
+at `approve` for a person, and `release` does what they say; else both are skipped. A turn may be run any number of
+times: its rows are replaced, never added to.
 """
 
 from contextlib import suppress
 
 from airflow.sdk import dag, task_group
-from tao_airflow.dag import settings, stages
+from tao_airflow.dag import approval, settings, stages
 
 from tao_ops.config import Flywheel, flywheel_names, load_flywheel
 from tao_ops.errors import ConfigError
@@ -29,7 +30,8 @@ def make(flywheel: Flywheel) -> None:
         update = model_stage("update")
         stage("ingest") >> validate
         explore.expand(shard=validate.output) >> update
-        update >> model_stage("evaluate") >> stage("gate") >> stage("register")
+        approve, release = approval(flywheel)
+        update >> model_stage("evaluate") >> stage("gate") >> stage("register") >> approve >> release
 
     turn()
 

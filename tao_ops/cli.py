@@ -21,7 +21,10 @@ from tao_ops.errors import ConfigError
 from tao_ops.lake import Lake, open_lake
 from tao_ops.lake_cli import app as lake_app
 from tao_ops.lake_cli import erase_command
+from tao_ops.lineage_cli import lineage_command
 from tao_ops.local.cli import app as local_app
+from tao_ops.registry_cli import app as registry_app
+from tao_ops.replay.cli import replay_command
 from tao_ops.reward_cli import app as reward_app
 from tao_ops.settings import Settings
 from tao_ops.stages import Run, Stage
@@ -70,7 +73,10 @@ app.add_typer(model_app, name="model")
 app.add_typer(local_app, name="local")
 app.add_typer(lake_app, name="lake")
 app.add_typer(reward_app, name="reward")
+app.add_typer(registry_app, name="registry")
 app.command("erase")(erase_command)
+app.command("lineage")(lineage_command)
+app.command("replay")(replay_command)
 
 
 def say(line: str) -> None:
@@ -223,10 +229,11 @@ def _print_turn(shown: dict[str, Any]) -> None:
 def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; default: all.")] = None) -> None:
     """Read a flywheel's YAML and every file that it names; say what is wrong, or that nothing is."""
     from tao_ops import expectations
-    from tao_ops.benchmarks.item_set import load_item_set
+    from tao_ops.config import BenchmarkFormat
     from tao_ops.exploration.checks import check_exploration
     from tao_ops.maintenance import check_retention
     from tao_ops.models import check_model_folder
+    from tao_ops.scoring import marks
     from tao_ops.scoring.checks import check_scoring
 
     with readable_errors():
@@ -240,7 +247,8 @@ def config_check(name: Annotated[str | None, typer.Argument(help="One flywheel; 
             for task in flywheel.tasks.values():
                 expectations.load_suite(flywheel.file(task.expectations))
                 for benchmark in task.benchmarks:
-                    load_item_set(flywheel.file(benchmark.path), benchmark.name)
+                    if benchmark.format is not BenchmarkFormat.HOLDOUT:
+                        marks.check(benchmark, marks.asked(benchmark, flywheel.file), flywheel.file)
             say(f"{one}: all right (digest {flywheel.digest[:12]})")
 
 

@@ -1,11 +1,11 @@
 """Stored evaluations, read back as the reports that the gate's rule compares."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_ops.benchmarks.decide import BenchmarkScores, Report
+from tao_ops.benchmarks.reports import BenchmarkScores, Output, Report
 from tao_ops.errors import MissingInput
 from tao_ops.files import read_json
 from tao_ops.lake import Lake
@@ -34,13 +34,23 @@ def facts_of(model: Mapping[str, Any]) -> ModelFacts:
 def stored_report(lake: Lake, report: Mapping[str, Any], facts: ModelFacts) -> Report:
     """A model's scores on the benchmarks of ``report``, under its prompts, decoding and engine.
 
-    The scores may be of an earlier turn, and of the time when today's champion was a candidate.
+    The scores may be of an earlier turn, and of the time when today's champion was a candidate. What a token took is
+    known of the two models of ``report`` alone, and contamination of its candidate.
 
     Raises:
         MissingInput: a benchmark's scores are not stored for this model, or not all of them.
     """
     benchmarks = {line["name"]: _scores(lake, report, line, facts.model_version) for line in report["benchmarks"]}
-    return Report(facts, benchmarks, report["engine"])
+    of_candidate = facts.model_version == report["candidate"]["model_version"]
+    of_champion = facts.model_version == report["champion"]["model_version"]
+    arm = "candidate" if of_candidate else "champion" if of_champion else None
+    return Report(
+        facts,
+        benchmarks,
+        report["engine"],
+        seconds_a_token=report.get("seconds_a_token", {}).get(arm),
+        contaminated=report.get("contaminated", 0) if of_candidate else 0,
+    )
 
 
 def _scores(lake: Lake, report: Mapping[str, Any], line: Mapping[str, Any], model_version: str) -> BenchmarkScores:
@@ -48,7 +58,7 @@ def _scores(lake: Lake, report: Mapping[str, Any], line: Mapping[str, Any], mode
     decoding_digest = report["decoding_digests"][line["task"]]
     rows = lake.read(
         EVALUATIONS,
-        columns=["turn", "item_id", "score"],
+        columns=["turn", "item_id", "score", "tokens", "flags", "reward"],
         flywheel=report["flywheel"],
         model_version=model_version,
         arm=_ARMS,
@@ -60,13 +70,27 @@ def _scores(lake: Lake, report: Mapping[str, Any], line: Mapping[str, Any], mode
     ).to_pylist()
     # Of several turns' rows of an item the report's own turn counts, else the newest.
     rows.sort(key=lambda row: (row["turn"] == report["turn"], row["turn"]))
-    items = {row["item_id"]: math.nan if row["score"] is None else row["score"] for row in rows}
-    if len(items) != line["n"]:
+    by_item = {row["item_id"]: row for row in rows}
+    if len(by_item) != line["n"]:
         raise MissingInput(
-            f"{len(items)} of {line['n']} scores of model {model_version} on {line['name']} are stored",
+            f"{len(by_item)} of {line['n']} scores of model {model_version} on {line['name']} are stored",
             where=lake.uri(EVALUATIONS),
             mend="run evaluate again",
         )
+    slices: Mapping[str, Sequence[str]] = report.get("slice_items", {}).get(line["name"], {})
     return BenchmarkScores(
-        line["name"], line["version"], line["metric"], line["primary"], items, prompt_digest, decoding_digest
+        line["name"],
+        line["version"],
+        line["metric"],
+        line["primary"],
+        {item: math.nan if row["score"] is None else row["score"] for item, row in by_item.items()},
+        prompt_digest,
+        decoding_digest,
+        task=line["task"],
+        slices=slices,
+        outputs={item: _output(row) for item, row in by_item.items() if row["flags"] is not None},
     )
+
+
+def _output(row: Mapping[str, Any]) -> Output:
+    return Output(row["tokens"], tuple(row["flags"]), row["reward"])

@@ -1,15 +1,17 @@
 """What must stay away from training and from worked examples: the items of benchmarks, and the holdout."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tao_ops import clusters
-from tao_ops.benchmarks.item_set import load_item_set
-from tao_ops.config import Flywheel
+from tao_ops.benchmarks.item_sets import ItemSet
+from tao_ops.config import BenchmarkFormat, Flywheel
 from tao_ops.errors import ConfigError
 from tao_ops.lake import Lake
 from tao_ops.privacy import Redactor
 from tao_ops.records import Message
+from tao_ops.scoring import marks
 from tao_ops.splits import Wall, as_logged
 from tao_ops.tables import Reason
 from tao_ops.turn import Turn
@@ -18,14 +20,29 @@ from tao_ops.turn import Turn
 def walls(flywheel: Flywheel) -> dict[str, Wall]:
     """Each task's wall around all exams of the flywheel, whatever their task, since one model learns all tasks.
 
+    An item whose message holds more than its question, such as a table, is found by the bare question, too. The holdout
+    has a wall of its own.
+
     Raises:
         ConfigError: a benchmark cannot be read.
     """
-    exams = [load_item_set(flywheel.file(b.path), b.name) for each in flywheel.tasks.values() for b in each.benchmarks]
+    benchmarks = [each for task in flywheel.tasks.values() for each in task.benchmarks]
+    exams = [
+        _with_questions(marks.asked(each, flywheel.file))
+        for each in benchmarks
+        if each.format is not BenchmarkFormat.HOLDOUT
+    ]
     return {
         name: Wall(exams, Redactor(task.privacy).together, task.near_duplicates)
         for name, task in flywheel.tasks.items()
     }
+
+
+def _with_questions(items: ItemSet) -> ItemSet:
+    bare = [
+        replace(item, messages=({"role": "user", "content": item.question},)) for item in items.items if item.question
+    ]
+    return replace(items, items=(*items.items, *bare))
 
 
 def kept_away(lake: Lake, flywheel: Flywheel, turn: Turn, train: Mapping[str, Mapping[str, Any]]) -> dict[str, Reason]:

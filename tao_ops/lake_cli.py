@@ -36,12 +36,14 @@ def maintain_command(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Expire rows past their retention, make one file of many small ones, delete dead files."""
+    """Expire rows and versions past their retention, make one file of many small ones, delete dead files."""
     from pydantic import TypeAdapter, ValidationError
 
     from tao_ops.config import Duration, flywheel_names, load_flywheel
+    from tao_ops.database import database
     from tao_ops.lake import open_lake
-    from tao_ops.maintenance import maintain
+    from tao_ops.maintenance import expire_versions, maintain
+    from tao_ops.registry import open_registry
     from tao_ops.settings import Settings
 
     with readable_errors(EXIT_RETRY):
@@ -52,14 +54,14 @@ def maintain_command(
             raise ConfigError(
                 f"{keep_files!r} is not a duration", where="--keep-files", mend="write 7d or 36h"
             ) from None
+        flywheels = [load_flywheel(one, settings) for one in ([name] if name else flywheel_names(settings))]
+        say = _aside if as_json else _say
         done = maintain(
-            [load_flywheel(one, settings) for one in ([name] if name else flywheel_names(settings))],
-            open_lake(settings.lake),
-            now=datetime.now(UTC),
-            say=_aside if as_json else _say,
-            keep_files=keep,
-            dry_run=dry_run,
+            flywheels, open_lake(settings.lake), now=datetime.now(UTC), say=say, keep_files=keep, dry_run=dry_run
         )
+        if any(one.retention.versions is not None for one in flywheels):
+            with database(settings) as url:
+                done += expire_versions(flywheels, open_registry(url, settings), say=say, dry_run=dry_run)
     if as_json:
         print(json.dumps([one.as_dict() for one in done], indent=2))
         return

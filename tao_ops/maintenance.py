@@ -10,6 +10,8 @@ from tao_ops.config import Flywheel
 from tao_ops.errors import ConfigError
 from tao_ops.lake import Lake
 from tao_ops.records import Progress
+from tao_ops.registry import Registry
+from tao_ops.registry.expiry import expire
 from tao_ops.tables import ERASURES, PROMPTS, QUARANTINE, QUERIES, RESPONSES, REWARDS, TABLES, Table
 from tao_ops.turn import last_complete_turn, turn_key
 
@@ -73,6 +75,27 @@ def maintain(
         for table in (*TABLES.values(), ERASURES)
         if lake.version(table) is not None
     ]
+
+
+def expire_versions(
+    flywheels: Sequence[Flywheel], registry: Registry, *, say: Progress, dry_run: bool = False
+) -> list[Upkeep]:
+    """Delete the weights of versions past ``retention.versions``, as a line ``versions``; none where nobody has one.
+
+    Its files and bytes are those of the weights that go.
+
+    Raises:
+        RegistryError: the registry cannot be used.
+    """
+    done = Upkeep("versions")
+    limited = [(one.name, one.retention.versions) for one in flywheels if one.retention.versions is not None]
+    for name, newest in limited:
+        gone = expire(name, newest, registry, say=say, dry_run=dry_run)
+        done.expired, done.files_before = done.expired + len(gone.versions), done.files_before + gone.files
+        done.bytes_before, done.deleted = done.bytes_before + gone.bytes, done.deleted + gone.files
+        if dry_run:
+            done.files_after, done.bytes_after = done.files_after + gone.files, done.bytes_after + gone.bytes
+    return [done] if limited else []
 
 
 def check_retention(flywheel: Flywheel, now: datetime) -> None:

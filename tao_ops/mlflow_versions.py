@@ -5,21 +5,31 @@ seconds. What it calls a run holds one candidate's parameters, metrics, report a
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tao_ops.database import advisory_lock, connect, ensure_database, readable_url, sibling_url, with_driver
-from tao_ops.errors import RegistryError
+from tao_ops.errors import DataError, MissingInput, RegistryError
+from tao_ops.files import read_json
 from tao_ops.mlflow_points import Point, PointLog
 from tao_ops.models import ModelFacts
 from tao_ops.records import ModelRef
-from tao_ops.submissions import MODEL_VERSION, PICTURES, Submission, description, log_documents, parameters, tags
+from tao_ops.submissions import (
+    MODEL_VERSION,
+    PICTURES,
+    Registered,
+    Submission,
+    description,
+    log_documents,
+    parameters,
+    tags,
+)
 from tao_ops.telemetry import quiet
 
 DATABASE = "mlflow"
-ALIAS = "champion"
 
 
 class MlflowVersions:
@@ -109,42 +119,79 @@ class MlflowVersions:
             has_version = MODEL_VERSION in client.get_run(run).data.tags
             client.set_terminated(run, "FINISHED" if has_version else status)
 
-    def alias(self, flywheel: str) -> int:
-        """The version that MLflow's alias is on; 0 where it is on none."""
-        from mlflow.exceptions import MlflowException
-
+    def every(self, flywheel: str) -> list[Registered]:
+        """All versions that are not deleted, oldest first."""
+        found: list[Registered] = []
         with self._mlflow() as client:
-            try:
-                return int(client.get_registered_model(flywheel).aliases.get(ALIAS, 0))
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return 0
-                raise
+            page = None
+            while page is None or page.token:
+                token = None if page is None else page.token
+                page = client.search_model_versions(f"name={_quoted(flywheel)}", page_token=token)
+                found += [Registered.of(one) for one in page]
+        return sorted(found, key=lambda one: one.version)
 
-    def set_alias(self, flywheel: str, version: int) -> None:
-        """Put the alias onto ``version``; 0 takes it away."""
+    def has(self, flywheel: str, version: int) -> bool:
+        """Whether MLflow knows the version."""
+        with self._mlflow() as client:
+            return _or_none(lambda: client.get_model_version(flywheel, str(version))) is not None
+
+    def tag(self, flywheel: str, version: int, told: Mapping[str, str]) -> None:
+        """Set tags ``tao.…`` of a version, where it is still there."""
+        if self.has(flywheel, version):
+            with self._mlflow() as client:
+                for name, value in told.items():
+                    client.set_model_version_tag(flywheel, str(version), f"tao.{name}", value)
+
+    def document(self, flywheel: str, version: int, name: str) -> dict[str, Any]:
+        """A JSON document of the version's run.
+
+        Raises:
+            RegistryError: it is not there, or no JSON.
+        """
+        run = self._get(flywheel, version).run_id
+        with self._mlflow() as client, tempfile.TemporaryDirectory() as folder:
+            try:
+                return read_json(Path(client.download_artifacts(run, name, folder)))
+            except (OSError, DataError, MissingInput):
+                raise RegistryError(
+                    f"MLflow has no readable {name} of version {version} of {flywheel}",
+                    where=str(self._artifacts),
+                    mend="restore MLflow's artifacts from a backup, or promote a version of a later turn",
+                ) from None
+
+    def logged(self, flywheel: str, version: int) -> dict[str, dict[str, Any]]:
+        """``parameters`` and ``metrics`` of the version's run."""
+        run = self._get(flywheel, version).run_id
+        with self._mlflow() as client:
+            data = client.get_run(run).data
+        return {"parameters": dict(sorted(data.params.items())), "metrics": dict(sorted(data.metrics.items()))}
+
+    def aliases(self, flywheel: str) -> dict[str, int]:
+        """The versions that MLflow's aliases are on; none where there is no version yet."""
+        with self._mlflow() as client:
+            found = _or_none(lambda: client.get_registered_model(flywheel))
+        return {} if found is None else {alias: int(version) for alias, version in found.aliases.items()}
+
+    def set_alias(self, flywheel: str, alias: str, version: int) -> None:
+        """Put an alias onto ``version``; 0 takes it away."""
         if version:
             self._get(flywheel, version)
         with self._mlflow() as client:
             if version:
-                client.set_registered_model_alias(flywheel, ALIAS, str(version))
+                client.set_registered_model_alias(flywheel, alias, str(version))
             else:
-                client.delete_registered_model_alias(flywheel, ALIAS)
+                client.delete_registered_model_alias(flywheel, alias)
 
     def _get(self, flywheel: str, version: int) -> Any:
-        from mlflow.exceptions import MlflowException
-
         with self._mlflow() as client:
-            try:
-                return client.get_model_version(flywheel, str(version))
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                raise RegistryError(
-                    f"MLflow has no version {version} of {flywheel}",
-                    where=readable_url(sibling_url(self._server, DATABASE)),
-                    mend="it was deleted there: promote a version that is left",
-                ) from None
+            found = _or_none(lambda: client.get_model_version(flywheel, str(version)))
+        if found is None:
+            raise RegistryError(
+                f"MLflow has no version {version} of {flywheel}",
+                where=readable_url(sibling_url(self._server, DATABASE)),
+                mend="it was never made, or was deleted there: promote, or roll back to, a version that is left",
+            )
+        return found
 
     def _run(self, client: Any, s: Submission, told: Mapping[str, str]) -> str:
         """The MLflow run of this submission, complete: its training's, where that was logged as it went.
@@ -217,15 +264,20 @@ class MlflowVersions:
 
 def _found(client: Any, run: str) -> Any:
     """The MLflow run, or None where it was deleted, or is another server's."""
+    found = _or_none(lambda: client.get_run(run))
+    return found if found is not None and found.info.lifecycle_stage == "active" else None
+
+
+def _or_none(ask: Callable[[], Any]) -> Any:
+    """What MLflow answers; None where it has no such thing."""
     from mlflow.exceptions import MlflowException
 
     try:
-        found = client.get_run(run)
+        return ask()
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
-    return found if found.info.lifecycle_stage == "active" else None
 
 
 def _unless_there(make: Any) -> None:

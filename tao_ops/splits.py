@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from tao_ops import privacy
-from tao_ops.benchmarks.item_set import ItemSet
+from tao_ops.benchmarks.item_sets import ItemSet
 from tao_ops.dedup import NearIndex, Signatures, jaccard, normalise, signatures
 from tao_ops.records import Message, Split
 

@@ -1,8 +1,10 @@
-"""A candidate on its way into the registry, and what MLflow is told of it."""
+"""A candidate on its way into the registry, what MLflow is told of it, and what that is when it is read back."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from tao_ops.mlflow_points import Point, PointLog
@@ -11,6 +13,8 @@ PICTURES = "pictures"
 """Where a run's pictures are among its artifacts."""
 MODEL_VERSION = "tao.model_version"
 """The tag of what a candidate is, byte for byte."""
+CARD = "README.md"
+"""The model card, in the model's folder."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,66 @@ class Submission:
     curves: Sequence[Point] = ()
 
 
+@dataclass(frozen=True)
+class Registered:
+    """A version as MLflow has it; what a tag that was removed would have told is None.
+
+    Attributes:
+        verdict: the gate's decision.
+        base_version: the version that its training began at.
+        benchmark: the primary one.
+        score: the candidate's, there.
+        delta: ``score`` minus that of the champion that it was judged against.
+        at: when it was registered.
+        expired: whether its weights were deleted.
+    """
+
+    version: int
+    path: str
+    at: datetime
+    turn: str | None
+    run_id: str | None
+    verdict: str | None
+    model_version: str | None
+    base_version: int | None
+    method: str | None
+    benchmark: str | None
+    score: float | None
+    delta: float | None
+    expired: bool
+
+    @classmethod
+    def of(cls, found: Any) -> "Registered":
+        """MLflow's own record of a version."""
+        told: Mapping[str, str] = {k.removeprefix("tao."): v for k, v in found.tags.items() if k.startswith("tao.")}
+        names = ("turn", "run_id", "verdict", "model_version", "method", "benchmark")
+        return cls(
+            version=int(found.version),
+            path=found.source.removeprefix("file://"),
+            at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+            base_version=int(told["base_version"]) if "base_version" in told else None,
+            score=float(told["score"]) if "score" in told else None,
+            delta=float(told["delta"]) if "delta" in told else None,
+            expired=told.get("expired") == "true",
+            **{name: told.get(name) for name in names},
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "at": self.at.isoformat(timespec="seconds")}
+
+
 def tags(s: Submission) -> dict[str, str]:
     """The tags of its version and of its MLflow run."""
+    primary: Mapping[str, Any] = next((one for one in s.report.get("benchmarks", []) if one.get("primary")), {})
+    figures = {
+        "method": s.candidate.get("method"),
+        "benchmark": primary.get("name"),
+        "score": primary.get("candidate"),
+        "delta": primary.get("delta"),
+    }
     told = {
+        **{name: value for name, value in figures.items() if value is not None},
         "turn": s.turn,
         "run_id": s.run_id,
         "verdict": s.verdict["decision"],
@@ -71,6 +132,9 @@ def log_documents(client: Any, run_id: str, s: Submission) -> None:
     client.log_dict(run_id, dict(s.verdict), "verdict.json")
     for path in s.pictures:
         client.log_artifact(run_id, path, PICTURES)
+    card = Path(s.candidate["path"]) / CARD
+    if card.is_file():
+        client.log_artifact(run_id, str(card))
 
 
 def description(s: Submission) -> str:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when a column changes; kept in each table's metadata."""
 
 _UTC = pa.timestamp("us", tz="UTC")
@@ -176,6 +176,9 @@ EVALUATIONS = _table(
         "item_id": pa.string(),
         "score": pa.float64(),
         "output": pa.string(),
+        "tokens": pa.int32(),
+        "flags": pa.list_(pa.string()),
+        "reward": pa.float64(),
     },
 )
 TURNS = _table(

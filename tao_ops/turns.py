@@ -18,6 +18,7 @@ from tao_ops.updating import summary as training
 
 DONE = "done"
 _NO_SHARD = 0
+_VERDICT = ("decision", "reasons", "findings", "test", "level", "approval")
 
 
 def record(run: Run, report: StageReport) -> None:
@@ -81,7 +82,7 @@ def show(lake: Lake, turn: Turn) -> dict[str, Any]:
         "rewards": summary.told([row for row in rows if row["stage"] == Stage.SCORE]),
         "update": training.told(current.get("update", {})),
         "report": {"benchmarks": current.get("evaluate", {}).get("benchmarks", [])},
-        "verdict": {key: verdict[key] for key in ("decision", "reasons")} if verdict else None,
+        "verdict": {key: verdict.get(key) for key in _VERDICT} if verdict else None,
         "release": {key: release[key] for key in ("model", "version", "alias")} if release else None,
     }
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from tao_airflow.approval import ApproveOperator, ReleaseOperator
+from tao_airflow.assets import outlets
 from tao_airflow.stage_operator import StageOperator
 from tao_airflow.timetable import FlywheelTimetable
 from tao_airflow.turn import PARAM
@@ -50,6 +52,14 @@ def stages(flywheel: Flywheel) -> tuple[partial[StageOperator], partial[StageOpe
     """Makers of tasks: for a stage that runs anywhere, and for one that loads a model."""
 
     def task(stage: str, **kwargs: Any) -> Any:
-        return StageOperator(task_id=stage, stage=stage, flywheel=flywheel.name, **kwargs)
+        declared = outlets(stage, flywheel.name)
+        return StageOperator(task_id=stage, stage=stage, flywheel=flywheel.name, outlets=declared, **kwargs)
 
     return partial(task, execution_timeout=SHORT), partial(task, execution_timeout=LONG, pool=POOL)
+
+
+def approval(flywheel: Flywheel) -> tuple[ApproveOperator, ReleaseOperator]:
+    """The two tasks after ``register``: a person's word on a promotion, and what is done with it."""
+    name, limit = flywheel.name, flywheel.gate.approval_limit
+    approve = ApproveOperator(task_id="approve", flywheel=name, limit=limit, execution_timeout=SHORT)
+    return approve, ReleaseOperator(task_id="release", flywheel=name, execution_timeout=SHORT)

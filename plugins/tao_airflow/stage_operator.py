@@ -8,6 +8,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from tao_airflow import openlineage
+from tao_airflow.assets import tell_stage
 from tao_airflow.data_docs import DataDocsLink
 from tao_airflow.pictures import PicturesLink
 from tao_airflow.run_files import RunLink
@@ -52,6 +54,7 @@ class StageOperator(BaseOperator):
         super().__init__(**kwargs)
         self.stage, self.flywheel, self.shard = stage, flywheel, shard
         self.turn_and_run: tuple[str, str] | None = None
+        self.report: dict[str, Any] | None = None
         if stage in LINKS:
             self.operator_extra_links = (LINKS[stage],)
         self._process: Process | None = None
@@ -71,8 +74,18 @@ class StageOperator(BaseOperator):
             outcome = self._process.follow(self.log.info, limit_s=self._limit(), grace_s=STOP_SECONDS)
             self._raise_unless_done(outcome)
             result: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        self.report = result
         context["ti"].xcom_push(key="report", value=result)
+        tell_stage(context, self.flywheel, turn, run_id, result)
         return list(range(result["metrics"]["shards"])) if self.stage == "validate" else result
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """What the stage is about to read and write."""
+        return openlineage.lineage(self.stage, self.flywheel, None)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What the stage read and wrote, with the tables' versions; where it failed, as much as is known."""
+        return openlineage.lineage(self.stage, self.flywheel, self.report)
 
     def on_kill(self) -> None:
         """End the stage's whole process group."""

@@ -133,6 +133,24 @@ class VllmEngine:
         self._run(prompts, requests)
         return [word_logprobs(mine[0].first, words) if mine else TOO_LONG for mine in requests]
 
+    def continuation_logprobs(self, pairs: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[float, bool] | None]:
+        """For each conversation and answer, the answer's natural log-probability, and whether greedy decoding gives it.
+
+        Of the answer's own tokens, without an end token. None stands for a pair that does not fit into the context.
+        Each pair is read as a whole, its conversation as well: what is cached has no log-probabilities.
+
+        Raises:
+            ModelError: the model's chat template refuses a conversation.
+            EngineError: the engine failed, or one pair alone does not fit into memory.
+        """
+        tokenizer, params = self._llm.get_tokenizer(), _params(Sampling(max_tokens=1), prompt=True)
+        asked = self._token_ids([messages for messages, _ in pairs])
+        given = [list(tokenizer.encode(answer, add_special_tokens=False)) for _, answer in pairs]
+        prompts = [ids + answer for ids, answer in zip(asked, given, strict=True)]
+        requests = [[Request(i, ids, params)] if len(ids) < self.max_model_len else [] for i, ids in enumerate(prompts)]
+        self._run(prompts, requests)
+        return [_likelihood(mine[0], len(ids)) if mine else None for mine, ids in zip(requests, given, strict=True)]
+
     def _run(self, prompts: Sequence[list[int]], requests: Sequence[Sequence[Request]]) -> None:
         # Those that begin alike are neighbours: what is cached of one is there for the next.
         order = sorted(range(len(prompts)), key=prompts.__getitem__)
@@ -154,7 +172,13 @@ class VllmEngine:
         return [self._known[key] for key in keys]
 
 
-def _params(sampling: Sampling, likeliest: int = 0) -> "SamplingParams":
+def _likelihood(request: Request, tokens: int) -> tuple[float, bool]:
+    """Of the last tokens of a prompt: all together, and whether each is the likeliest."""
+    read = request.read[len(request.read) - tokens :]
+    return sum((own for own, _ in read), start=0.0), all(own >= likeliest for own, likeliest in read)
+
+
+def _params(sampling: Sampling, likeliest: int = 0, *, prompt: bool = False) -> "SamplingParams":
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -168,6 +192,7 @@ def _params(sampling: Sampling, likeliest: int = 0) -> "SamplingParams":
         max_tokens=sampling.max_tokens,
         structured_outputs=held,
         logprobs=likeliest,  # the sampled token's own, and those of so many others
+        prompt_logprobs=1 if prompt else None,  # the prompt's own tokens', and the likeliest ones'
         # Lists of numbers, where the default is an object for each token; and no text but what is made at the end.
         flat_logprobs=True,
         detokenize=False,

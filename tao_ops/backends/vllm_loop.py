@@ -27,6 +27,8 @@ class Request:
         conversation: whose response it is, by its number among the conversations.
         completion: the response, once it is there.
         first: the likeliest first tokens and their natural log-probabilities, where ``params`` ask for several.
+        read: of each token of the prompt but the first its natural log-probability and the likeliest token's, where
+            ``params`` ask for them.
     """
 
     conversation: int
@@ -34,6 +36,7 @@ class Request:
     params: "SamplingParams"
     completion: Completion | None = None
     first: list[tuple[str, float]] = field(default_factory=list)
+    read: list[tuple[float, float]] = field(default_factory=list)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -102,6 +105,8 @@ class Loop:
                 request.completion = self._completion(output)
                 if request.params.logprobs:
                     request.first = self._first(output)
+                if request.params.prompt_logprobs is not None:
+                    request.read = _read(output)
                 progress.finished(request)
 
     def _drop(self, running: dict[str, Request]) -> None:
@@ -154,6 +159,11 @@ class Loop:
     def _decode(self, ids: list[int]) -> str:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+def _read(output: "RequestOutput") -> list[tuple[float, float]]:
+    told: Any = output.prompt_logprobs  # the prompt's own token is the first of its position, the likeliest the second
+    return [(told.logprobs[start], told.logprobs[start + 1]) for start in told.start_indices[1:]]
 
 
 class _Progress:

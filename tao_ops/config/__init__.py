@@ -2,6 +2,7 @@
 
 from tao_ops.config.base import Duration, Share, Strict
 from tao_ops.config.flywheel import Flywheel, expand, flywheel_names, load_flywheel
+from tao_ops.config.gate import Approval, GateConfig, GuardsConfig
 from tao_ops.config.scorers import (
     ConsensusConfig,
     EmbeddingConfig,
@@ -28,7 +29,6 @@ from tao_ops.config.stages import (
     BudgetConfig,
     EngineConfig,
     EvaluateConfig,
-    GateConfig,
     GenerateConfig,
     IngestConfig,
     Policy,
@@ -38,7 +38,7 @@ from tao_ops.config.stages import (
     ValidateConfig,
 )
 from tao_ops.config.strategies import BootstrapConfig, StrategyConfig, StrategyKind
-from tao_ops.config.tasks import BenchmarkConfig, PersonalKind, PrivacyConfig, TaskConfig
+from tao_ops.config.tasks import BenchmarkConfig, BenchmarkFormat, PersonalKind, PrivacyConfig, TaskConfig
 from tao_ops.config.trust import CalibrationConfig, Limit, MonitorConfig, ProbeConfig
 from tao_ops.config.update import (
     Balance,
@@ -53,8 +53,10 @@ from tao_ops.config.update import (
 )
 
 __all__ = [
+    "Approval",
     "Balance",
     "BenchmarkConfig",
+    "BenchmarkFormat",
     "BootstrapConfig",
     "BudgetConfig",
     "CalibrationConfig",
@@ -70,6 +72,7 @@ __all__ = [
     "GenerateConfig",
     "GroundingConfig",
     "GuardConfig",
+    "GuardsConfig",
     "IngestConfig",
     "InstructionsConfig",
     "JsonSchemaConfig",

@@ -14,12 +14,12 @@ from croniter import croniter
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from tao_ops.config.base import Strict
+from tao_ops.config.gate import GateConfig
 from tao_ops.config.scorers import JudgeConfig, RewardModelConfig, same_folder
 from tao_ops.config.sources import SourceConfig
 from tao_ops.config.stages import (
     EngineConfig,
     EvaluateConfig,
-    GateConfig,
     GenerateConfig,
     IngestConfig,
     RetentionConfig,
@@ -154,7 +154,7 @@ class Flywheel(Strict):
 
 
 def named_files(task: TaskConfig) -> dict[str, str]:
-    """Every file that a task names but its benchmarks, below ``include/``, by its key."""
+    """Every file that a task names but the items of its benchmarks, below ``include/``, by its key."""
     named = {"prompt": task.prompt, "expectations": task.expectations}
     named |= {key: file for key in ("json_schema", "grammar") if (file := getattr(task, key)) is not None}
     for i, strategy in enumerate(task.strategies):
@@ -169,6 +169,10 @@ def named_files(task: TaskConfig) -> dict[str, str]:
         if benchmark.judge is not None:
             named[f"benchmarks.{i}.judge.rubric"] = benchmark.judge.rubric
             named[f"benchmarks.{i}.judge.template"] = benchmark.judge.template_file
+        if benchmark.template is not None:
+            named[f"benchmarks.{i}.template"] = benchmark.template
+        if (file := getattr(benchmark.scorer, "file", None)) is not None:
+            named[f"benchmarks.{i}.scorer.file"] = file
     if task.calibration.anchors is not None:
         named["calibration.anchors"] = task.calibration.anchors
     return named
@@ -254,7 +258,15 @@ def _check_files(flywheel: Flywheel, path: Path) -> None:
         named["update.accelerate"] = flywheel.update.accelerate
     for name, task in flywheel.tasks.items():
         named |= {f"tasks.{name}.{key}": file for key, file in named_files(task).items()}
-        named |= {f"tasks.{name}.benchmarks.{i}.path": f"{b.path}/items.jsonl" for i, b in enumerate(task.benchmarks)}
+        # A variable may be set for the process alone that reads the benchmark.
+        paths = {i: b.path for i, b in enumerate(task.benchmarks) if b.path and not _VARIABLE.search(b.path)}
+        for i, benchmark in paths.items():
+            if not flywheel.file(benchmark).exists():
+                raise ConfigError(
+                    "a file is missing",
+                    where=f"{path}: tasks.{name}.benchmarks.{i}.path",
+                    mend=f"make {flywheel.file(benchmark)} or mend the path",
+                )
     for key, relative in named.items():
         if not flywheel.file(relative).is_file():
             raise ConfigError(

@@ -140,16 +140,6 @@ class EvaluateConfig(Strict):
     """A strategy whose prompt, around the champion, is shown beside the candidate."""
 
 
-class GateConfig(Strict):
-    """What a promotion needs."""
-
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    margin: Share = 0.0
-    """The primary benchmark must rise by more than this."""
-    tolerance: Share = 0.02
-    """No other benchmark may fall by more than this."""
-
-
 class RetentionConfig(Strict):
     """How long the rows of a table are kept, by the end of their turn; without a value, for ever."""
 
@@ -158,3 +148,5 @@ class RetentionConfig(Strict):
     prompts: Duration | None = None
     responses: Duration | None = None
     rewards: Duration | None = None
+    versions: int | None = Field(default=None, ge=1)
+    """Newest versions whose weights are kept, beside the champion, the one before it, and those that they began at."""

@@ -1,41 +1,135 @@
 """A task of a flywheel: its prompt, how to explore, how to score, how to judge, what to keep private."""
 
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from tao_ops.config.base import Strict
-from tao_ops.config.scorers import ConsensusConfig, JudgeConfig, ScorerConfig
+from tao_ops.config.scorers import ConsensusConfig, JudgeConfig, OwnScorerConfig, ScorerConfig, Verifier
 from tao_ops.config.strategies import StrategyConfig, StrategyKind
 from tao_ops.config.trust import CalibrationConfig, MonitorConfig, ProbeConfig
 
 
-class BenchmarkConfig(Strict):
-    """A fixed set of items with references, used by the gate and never for training."""
+class BenchmarkFormat(StrEnum):
+    """In which layout a benchmark lies."""
 
-    name: str
-    path: str
-    """A folder with ``items.jsonl``, below ``include/``."""
-    metric: Literal["exact_json", "judge"] = "exact_json"
+    ITEMS = "items"
+    """A file of JSON lines, CSV or Parquet, or a folder with ``items.jsonl``, ``items.csv`` or ``items.parquet``."""
+    BIRD = "bird"
+    """A folder with ``dev.json`` or ``mini_dev_sqlite.json``, and its databases."""
+    SPIDER = "spider"
+    """A folder with ``dev.json``, and its databases."""
+    FINANCEBENCH = "financebench"
+    """The JSON lines of its questions; without a judge or scorer only those whose answer is a number."""
+    TATQA = "tatqa"
+    """A file in the layout of ``tatqa_dataset_dev.json``; without a judge or scorer only numbers, as above."""
+    GSM8K = "gsm8k"
+    """JSON lines with ``question`` and ``answer``."""
+    IFEVAL = "ifeval"
+    """The JSON lines of its prompts, scored by prompt and strictly."""
+    HARNESS = "harness"
+    """A task of lm-evaluation-harness: ``path`` is a folder with its YAML files and data, ``harness`` its name."""
+    HOLDOUT = "holdout"
+    """The flywheel's own frozen holdout, judged champion against candidate; for teams without labels."""
+
+
+class BenchmarkConfig(Strict):
+    """A fixed set of items, used by the gate and never for training."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+    path: str | None = None
+    """A file or folder, below ``include/`` or absolute; ``${NAME}`` is replaced. ``holdout`` has none."""
+    format: BenchmarkFormat = BenchmarkFormat.ITEMS
+    template: str | None = None
+    """A file below ``include/`` with ``$column`` for columns of a row, which is asked where it has no messages."""
+    metric: str | None = None
+    """``exact_json``, ``exact_text``, ``judge``, or the format's own, which is taken where none is named.
+
+    Of ``harness`` it is one of the task's own, ``acc`` where none is named.
+    """
+    scorer: ScorerConfig | None = None
+    """A verifier of rewards, or a scorer of one's own, that is given the item's reference, in the place of a metric."""
     judge: JudgeConfig | None = None
     """Who judges, for ``metric: judge``: another model than any that the update's reward asks."""
+    harness: str | None = None
+    """The harness's task."""
+    limit: int | None = Field(default=None, ge=1)
+    """So many of the items, the first ones."""
+    slices: tuple[str, ...] = ()
+    """Columns of the items by whose values the gate looks for a drop that the mean hides."""
     primary: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _name_the_judge(cls, raw: Any) -> Any:
         if isinstance(raw, dict) and isinstance(raw.get("judge"), dict):
-            return {**raw, "judge": {"kind": "judge", "name": "judge", **raw["judge"]}}
+            mode = "pairwise" if raw.get("format") == BenchmarkFormat.HOLDOUT else "single"
+            return {**raw, "judge": {"kind": "judge", "name": "judge", "mode": mode, **raw["judge"]}}
         return raw
 
     @model_validator(mode="after")
-    def _its_own_judge(self) -> Self:
-        if (self.metric == "judge") != (self.judge is not None):
-            raise ValueError("'metric: judge' needs a 'judge', and no other metric takes one")
-        if self.judge is not None and self.judge.mode != "single":
-            raise ValueError("a benchmark's judge sees one answer at a time: 'mode: single'")
+    def _whole(self) -> Self:
+        if (self.format is BenchmarkFormat.HOLDOUT) == (self.path is not None):
+            raise ValueError("a benchmark has a 'path', unless its format is holdout")
+        if (self.format is BenchmarkFormat.HARNESS) != (self.harness is not None):
+            raise ValueError("'format: harness' needs 'harness', the task's name, and no other format takes it")
+        judged = self.metric == "judge" or self.format is BenchmarkFormat.HOLDOUT
+        if judged and self.judge is None:
+            raise ValueError(f"'{'metric: judge' if self.metric == 'judge' else 'format: holdout'}' needs a 'judge'")
+        if self.judge is not None and not judged:
+            raise ValueError("'metric: judge' and 'format: holdout' need a 'judge', and no other metric takes one")
+        if self.judge is not None and self.judge.mode != self._mode:
+            seen = "both answers of a query" if self.format is BenchmarkFormat.HOLDOUT else "one answer at a time"
+            raise ValueError(f"a benchmark's judge sees {seen}: 'mode: {self._mode}'")
+        if self.scorer is not None and (self.metric is not None or judged):
+            raise ValueError("a benchmark has a 'metric' or a 'scorer', not both")
         return self
+
+    @model_validator(mode="after")
+    def _scored(self) -> Self:
+        if self.scorer is not None and not isinstance(self.scorer, Verifier | OwnScorerConfig):
+            raise ValueError(
+                f"'{self.scorer.kind}' scores no output alone by its reference: name a verifier or an 'own' scorer"
+                if not isinstance(self.scorer, JudgeConfig)
+                else "a judge is no 'scorer' of a benchmark: give it 'metric: judge' and 'judge'"
+            )
+        if self.format is BenchmarkFormat.HARNESS:
+            if self.scorer is not None or self.judge is not None or self.template is not None:
+                raise ValueError("'format: harness' asks and scores by the task's own YAML: it takes no more")
+        elif self.metric is not None and self.metric not in (known := (*_ANY, _METRICS[self.format])):
+            raise ValueError(f"unknown metric {self.metric!r}: name one of {', '.join(dict.fromkeys(known))}")
+        return self
+
+    @property
+    def _mode(self) -> str:
+        """A judge sees one answer at a time; of the holdout, both answers."""
+        return "pairwise" if self.format is BenchmarkFormat.HOLDOUT else "single"
+
+    @property
+    def scored_by(self) -> str:
+        """How its figures are called in reports."""
+        if self.scorer is not None:
+            return self.scorer.name
+        if self.metric is not None:
+            return self.metric
+        return _METRICS[self.format]
+
+
+_ANY = ("exact_json", "exact_text", "judge")
+"""Metrics of any format but the harness's."""
+_METRICS = {
+    BenchmarkFormat.ITEMS: "exact_json",
+    BenchmarkFormat.BIRD: "execution_accuracy",
+    BenchmarkFormat.SPIDER: "execution_accuracy",
+    BenchmarkFormat.FINANCEBENCH: "numeric",
+    BenchmarkFormat.TATQA: "numeric",
+    BenchmarkFormat.GSM8K: "numeric",
+    BenchmarkFormat.IFEVAL: "instructions",
+    BenchmarkFormat.HARNESS: "acc",
+    BenchmarkFormat.HOLDOUT: "preference",
+}
+"""By format, what its items are scored by where the YAML names nothing."""
 
 
 class PersonalKind(StrEnum):

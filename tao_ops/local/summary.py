@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
-_DECISIONS = {"promote": "green", "reject": "red", "undecided": "yellow"}
+from tao_ops.local.scores import number, percent, print_scores, print_verdict
 
 
 def print_turn(
@@ -43,14 +43,9 @@ def print_turn(
         for method, one in update.items():
             if one["stopped"]:
                 console.print(Text(f"{method} stopped early: {one['stopped']}", "yellow"), soft_wrap=True)
-    for row in (shown.get("report") or {}).get("benchmarks", []):
-        console.print()
-        console.print(benchmark_table(row))
+    print_scores((shown.get("report") or {}).get("benchmarks", []), console)
     if verdict := shown.get("verdict"):
-        decision = str(decision_of(shown))
-        console.print(f"verdict: [{_DECISIONS.get(decision, 'bold')} bold]{decision}[/]")
-        for reason in verdict["reasons"]:
-            console.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
+        print_verdict(verdict, console)
     if release := shown.get("release"):
         alias = f", alias {release['alias']}" if release.get("alias") else ""
         console.print(f"registered: {release['model']} version {release['version']}{alias}", markup=False)
@@ -60,7 +55,7 @@ def print_turn(
 
 def stages_table(stages: Mapping[str, Mapping[str, Any]], wall_seconds: float | None = None) -> Table:
     """Rows in, rows out and seconds of every stage."""
-    table = Table("stage", *(_number(name) for name in ("rows in", "rows out", "seconds")), box=None, pad_edge=False)
+    table = Table("stage", *(number(name) for name in ("rows in", "rows out", "seconds")), box=None, pad_edge=False)
     for name, stage in stages.items():
         table.add_row(name, f"{stage['rows_in']:,}", f"{stage['rows_out']:,}", f"{stage['seconds']:.1f}")
     if wall_seconds is not None:
@@ -73,11 +68,11 @@ def stages_table(stages: Mapping[str, Mapping[str, Any]], wall_seconds: float | 
 def exploration_table(tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     """What each strategy cost and found."""
     figures = ("samples", "tokens", "passed", "tokens a pass")
-    table = Table("exploration", *(_number(name) for name in figures), box=None, pad_edge=False)
+    table = Table("exploration", *(number(name) for name in figures), box=None, pad_edge=False)
     for task, strategies in tasks.items():
         for name, one in strategies.items():
             each = "–" if one["tokens_a_pass"] is None else f"{one['tokens_a_pass']:,.0f}"
-            rate = _percent(one["pass_rate"])
+            rate = percent(one["pass_rate"])
             table.add_row(f"{task}/{name}", f"{one['samples']:,.0f}", f"{one['tokens']:,.0f}", rate, each)
     return table
 
@@ -92,7 +87,7 @@ def rewards_table(tasks: Mapping[str, Mapping[str, Any]]) -> Table:
 
     Of a task with many calibrators, one a shard, the lowest and highest figures are shown.
     """
-    columns = (_number(name) for name in ("labels", *(f"{name} [95 %]" for name in _FIGURES.values())))
+    columns = (number(name) for name in ("labels", *(f"{name} [95 %]" for name in _FIGURES.values())))
     table = Table("rewards", *columns, box=None, pad_edge=False)
     for task, one in tasks.items():
         every = one["calibrations"]
@@ -170,7 +165,7 @@ def update_table(methods: Mapping[str, Mapping[str, Any]]) -> Table:
 
     Divergence (from the champion) and entropy are nats per token, tokens those of an answer.
     """
-    columns = (_number(name) for name in ("kept step", "loss", *(label for label, _ in _MEASURED.values())))
+    columns = (number(name) for name in ("kept step", "loss", *(label for label, _ in _MEASURED.values())))
     table = Table("update", *columns, box=None, pad_edge=False)
     for method, one in methods.items():
         loss = _change(one["loss"]["first"], one["loss"]["last"], "{:.2f}")
@@ -187,30 +182,6 @@ def _change(before: float | None, after: float | None, form: str) -> str:
     return " → ".join("–" if value is None else form.format(value) for value in (before, after))
 
 
-_ARMS = {
-    "champion": "champion before",
-    "control": "control: champion, worked examples in its prompt",
-    "candidate": "candidate",
-}
-
-
-def benchmark_table(row: Mapping[str, Any]) -> Table:
-    """One benchmark: each arm's score, the candidate's lead over the champion, and their 95 % intervals."""
-    secondary = "" if row.get("primary") else ", secondary"
-    title = f"{row['name']} ({row['metric']}, n = {row['n']:,}{secondary})"
-    table = Table(title, *(_number(name) for name in ("score", "95 % interval")), box=None, pad_edge=False)
-    for arm, label in _ARMS.items():
-        table.add_row(label, _percent(row.get(arm)), _interval(row.get(f"{arm}_low"), row.get(f"{arm}_high"), "{:.1f}"))
-    p = "" if row.get("p_value") is None else f" (p = {row['p_value']:.2g})"
-    table.add_row(
-        f"candidate's lead, in points{p}",
-        "–" if row.get("delta") is None else f"{100 * row['delta']:+.1f}  ",
-        _interval(row.get("ci_low"), row.get("ci_high"), "{:+.1f}"),
-        style="bold",
-    )
-    return table
-
-
 def closing_remark(shown: Mapping[str, Any], *, champion_was_tuned: bool) -> str | None:
     """A word on a verdict that looks like a failure and is none."""
     if champion_was_tuned and decision_of(shown) == "undecided":
@@ -225,17 +196,3 @@ def decision_of(shown: Mapping[str, Any]) -> str | None:
     """The gate's decision, where it has made one."""
     decision: str | None = (shown.get("verdict") or {}).get("decision")
     return decision
-
-
-def _number(name: str) -> Column:
-    return Column(name, justify="right", no_wrap=True)
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def _interval(low: float | None, high: float | None, form: str) -> str:
-    if low is None or high is None:
-        return "–"
-    return f"{form.format(100 * low)} to {form.format(100 * high)}"

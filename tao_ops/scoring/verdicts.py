@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tao_ops.benchmarks.item_set import ItemSet
+from tao_ops.benchmarks.item_sets import ItemSet
 from tao_ops.config import JudgeConfig
-from tao_ops.errors import DataError
+from tao_ops.errors import ConfigError, DataError
 from tao_ops.records import Candidate, Prompt
 from tao_ops.rewards import Models, Setting
 from tao_ops.rewards.scorers import build
@@ -17,9 +17,19 @@ UNDECIDED = 0.05
 
 
 def version(judge: JudgeConfig, include: Path) -> str:
-    """Eight hex digits that change with the judge's model, rubric or instructions: scores of another are not its."""
+    """Eight hex digits that change with the judge's model, rubric or instructions: scores of another are not its.
+
+    Raises:
+        ConfigError: one of its files cannot be read.
+    """
     told = [judge.model_dump_json()]
-    told += [(include / file).read_text(encoding="utf-8") for file in (judge.rubric, judge.template_file)]
+    for path in (include / judge.rubric, include / judge.template_file):
+        try:
+            told.append(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"the judge's file cannot be read: {error}", where=path, mend="save it as UTF-8"
+            ) from None
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tao_ops.benchmarks.decide import Decision, decide
-from tao_ops.errors import MissingInput, ModelError
-from tao_ops.evaluations import facts_of, read_report, stored_report
+from tao_ops import model_card
+from tao_ops.benchmarks.decide import Decision
+from tao_ops.config import Approval
+from tao_ops.errors import ModelError
+from tao_ops.evaluations import read_report
 from tao_ops.files import read_json
+from tao_ops.mlflow_layout import write_layout
 from tao_ops.records import StageReport
-from tao_ops.registry import BASE, Registry, Submission, open_registry
+from tao_ops.registry import Registry, Submission, open_registry, record
+from tao_ops.registry.again import decide_again
 from tao_ops.scoring import summary
 from tao_ops.stages import Run
 from tao_ops.updating import journal, live
@@ -18,10 +22,13 @@ from tao_ops.updating import journal, live
 def run(run: Run) -> StageReport:
     """Give the candidate its version, whatever the verdict, and make it the champion on promote.
 
-    MLflow gets the run's pictures, the figures of its rewards, and those of its training that it lacks, with it.
+    Where a person has the last word, a promote leaves it pending, and the champion where it is. The model's folder
+    gets its card and what MLflow loads it by; MLflow gets the run's pictures, the figures of its rewards, and those
+    of its training that it lacks.
 
     Where the champion has moved since the report, the gate's rule decides again over stored evaluations of the new
-    one. A retry after a kill finds what it did before: the same version, and no second promotion.
+    one. A retry after a kill finds what it did before: the same version, and no second promotion. A version that was
+    promoted or rejected once stays so, whoever moved the champion since.
 
     Raises:
         MissingInput: ``update``, ``evaluate`` or ``gate`` has not run, or the new champion has no stored scores.
@@ -35,62 +42,71 @@ def run(run: Run) -> StageReport:
     _same_candidate(candidate, report, verdict, folder)
     registry, flywheel = open_registry(run.database_url, run.settings), run.flywheel.name
     with registry.lock(flywheel):
-        if registry.repair_alias(flywheel):
-            run.say("MLflow's alias 'champion' had been moved by hand; it is back on the champion")
+        if registry.repair_aliases(flywheel):
+            run.say("an alias in MLflow had been moved by hand; it is back where it belongs")
         before = registry.champion_version(flywheel)
         mine = registry.version_of(flywheel, run_id=run.run_id, model_version=candidate["model_version"])
-        if mine is not None and mine == before:
-            run.say(f"version {mine} is this run's and is the champion already")
-            return _report(flywheel, mine, Decision.PROMOTE.value, is_champion=True)
+        if mine is not None and (done := _settled(run, registry, mine, before)) is not None:
+            return done
         if before != verdict["champion"]["version"]:
-            verdict = _decide_again(run, registry, report, verdict, before)
-        version = registry.register(
-            Submission(
-                flywheel,
-                run.turn.key,
-                run.run_id,
-                candidate,
-                report,
-                verdict,
-                str(Path(candidate["path"]) / "manifest.json"),
-                rewards=summary.figures(run.lake, run.turn, run.run_id),
-                pictures=[str(path) for path in sorted(folder.glob("*.png"))],
-                training=live.run_of(folder),
-                curves=journal.points(journal.read(folder)),
+            verdict = decide_again(
+                run.flywheel, run.lake, registry, report=report, verdict=verdict, champion=before, say=run.say
             )
-        )
-        run.say(f"version {version} of {flywheel}: {verdict['decision']}")
         promoted = verdict["decision"] == Decision.PROMOTE
-        if promoted:
+        pending = promoted and run.flywheel.gate.approval is Approval.MANUAL
+        version = _register(run, registry, candidate, report, verdict, pending=pending)
+        run.say(f"version {version} of {flywheel}: {verdict['decision']}")
+        if pending:
+            ask = f"tao registry promote {flywheel} {version}, or reject"
+            run.say(f"the champion stays version {before} until a person answers: {ask}")
+        elif promoted:
             who, why = f"gate, run {run.run_id}", " ".join(verdict["reasons"])
             registry.promote(flywheel, version, expected_champion=before, who=who, why=why)
             run.say(f"the champion is now version {version} (before: {before})")
-    return _report(flywheel, version, verdict["decision"], is_champion=promoted)
+    return _report(flywheel, version, verdict["decision"], is_champion=promoted and not pending, pending=pending)
 
 
-def _decide_again(
-    run: Run, registry: Registry, report: Mapping[str, Any], verdict: Mapping[str, Any], champion: int
-) -> dict[str, Any]:
-    judged = verdict["champion"]["version"]
-    run.say(f"the champion moved from version {judged} to {champion} since the report: deciding again")
-    if champion == BASE:
-        raise MissingInput(
-            "the champion went back to the base model since the report",
-            where=run.turn.key,
-            mend="run evaluate again",
-        )
-    facts = registry.facts(run.flywheel.name, champion)
-    again = decide(
-        run.flywheel.gate,
-        champion=stored_report(run.lake, report, facts),
-        candidate=stored_report(run.lake, report, facts_of(report["candidate"])),
-        seed=run.flywheel.seed,
+def _register(
+    run: Run,
+    registry: Registry,
+    candidate: Mapping[str, Any],
+    report: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    *,
+    pending: bool,
+) -> int:
+    folder, model = run.lake.artifacts(run.turn, run.run_id), Path(candidate["path"])
+    base = model_card.base_of(registry, run.flywheel, candidate["base"])
+    model_card.write(model, candidate, report, verdict, base)
+    write_layout(model, candidate)
+    submission = Submission(
+        run.flywheel.name,
+        run.turn.key,
+        run.run_id,
+        candidate,
+        report,
+        verdict,
+        str(model / "manifest.json"),
+        rewards=summary.figures(run.lake, run.turn, run.run_id),
+        pictures=[str(path) for path in sorted(folder.glob("*.png"))],
+        training=live.run_of(folder),
+        curves=journal.points(journal.read(folder)),
     )
-    for reason in again.reasons:
-        run.say(f"{again.decision.value}: {reason}")
-    note = f"Decided again, since the champion moved from version {judged} to {champion}."
-    now = {"version": champion, **facts.as_dict()}
-    return {**verdict, "decision": again.decision.value, "reasons": [note, *again.reasons], "champion": now}
+    return registry.register(submission, pending=pending)
+
+
+def _settled(run: Run, registry: Registry, mine: int, champion: int) -> StageReport | None:
+    """What this run's version came to, where that was decided before; None where it was not."""
+    last = record.settled(registry.events(run.flywheel.name), mine)
+    if mine != champion and last is None:
+        return None
+    if mine == champion:
+        run.say(f"version {mine} is this run's and is the champion already")
+    elif last is not None:
+        ended = "promoted" if last.kind is record.EventKind.PROMOTE else "rejected"
+        run.say(f"version {mine} is this run's and was {ended} at {last.at:%Y-%m-%d %H:%M} by {last.who}: it stays so")
+    # Neither is without a promote of the gate, or a person's in spite of it.
+    return _report(run.flywheel.name, mine, Decision.PROMOTE.value, is_champion=mine == champion, pending=False)
 
 
 def _same_candidate(
@@ -106,7 +122,7 @@ def _same_candidate(
         )
 
 
-def _report(flywheel: str, version: int, decision: str, *, is_champion: bool) -> StageReport:
+def _report(flywheel: str, version: int, decision: str, *, is_champion: bool, pending: bool) -> StageReport:
     alias = "champion" if is_champion else None
-    metrics = {"model": flywheel, "version": version, "alias": alias, "decision": decision}
+    metrics = {"model": flywheel, "version": version, "alias": alias, "decision": decision, "pending": pending}
     return StageReport(stage="register", rows_in=1, rows_out=1, metrics=metrics)

@@ -10,6 +10,7 @@ from tao_ops import champions, lineage
 from tao_ops.config import Method, Start, StrategyKind
 from tao_ops.errors import DataError
 from tao_ops.files import write_json
+from tao_ops.lineage import made_of, recipe
 from tao_ops.models import model_facts, model_ref
 from tao_ops.records import ModelRef, StageReport
 from tao_ops.scoring.models import scoring_models
@@ -26,9 +27,9 @@ MANIFEST = "candidate.json"
 def run(run: Run) -> StageReport:
     """Train a candidate on the scored responses of the window, by ``update.method``.
 
-    Writes, below the run's artifacts, ``candidate-<digest>/``: the merged model, the very rows that it was trained on
-    and its manifest; it is never overwritten, since an earlier one may be registered. Last comes ``candidate.json``,
-    the same manifest, which the stages after this one read.
+    Writes, below the run's artifacts, ``candidate-<digest>/``: the merged model, the very rows that it was trained on,
+    its recipe and its manifest; it is never overwritten, since an earlier one may be registered. Last comes
+    ``candidate.json``, the same manifest, which the stages after this one read.
 
     A run that was killed goes on from its last checkpoint, and makes the same candidate. Until the candidate is whole
     all lies in ``.update/``, the rows first, so that an erasure finds it.
@@ -40,15 +41,27 @@ def run(run: Run) -> StageReport:
         ModelError: checkpoints of another model lie there.
         EngineError: training failed, or rows were erased meanwhile; no candidate is left.
     """
-    inputs = {table.name: run.lake.version(table) or 0 for table in (PROMPTS, RESPONSES, REWARDS)}
+    tables = made_of.versions(run.lake)
+    inputs = {table.name: tables[table.name] for table in (PROMPTS, RESPONSES, REWARDS)}
     turns = window.turns(run.lake, run.flywheel, run.turn)
     scored, kept_away = window.scored(run.lake, run.flywheel, run.turn, turns)
     plan = _plan(run, scored)
     kept_from_training = _told_of(run, kept_away)
     folder = run.lake.artifacts(run.turn, run.run_id)
     (folder / MANIFEST).unlink(missing_ok=True)
-    candidate, metrics = phases.train(run, plan, _rewards(run, scored), folder)
-    manifest = _manifest(run, plan.base, candidate, turns, metrics, inputs)
+    # Before it is trained: hours later rows of these versions, and files as they were read, may be gone.
+    sources = made_of.sources(run.flywheel, run.lake, turns, tables, run.settings)
+    with recipe.prepared(run.flywheel, folder) as prepared:
+        candidate, metrics = phases.train(run, plan, _rewards(run, scored), folder)
+        prepared.put(Path(candidate.path))
+    facts = {
+        **lineage.facts(run.flywheel, turns, tables, _rows(candidate)),
+        **sources,
+        "champion": {"version": plan.champion.version, "model_version": plan.champion.model_version},
+        "seeds": made_of.seeds(run.flywheel, run.turn, run.flywheel.generate.shards),
+        "recipe": prepared.told,
+    }
+    manifest = _manifest(run, plan, candidate, metrics, facts)
     write_json(Path(candidate.path) / "manifest.json", manifest)
     write_json(folder / MANIFEST, manifest)
     return StageReport(
@@ -119,23 +132,24 @@ def _rewards(run: Run, scored: Sequence[Mapping[str, Any]]) -> FlywheelRewards:
 
 
 def _manifest(
-    run: Run,
-    base: ModelRef,
-    candidate: ModelRef,
-    turns: Sequence[str],
-    metrics: dict[str, Any],
-    tables: dict[str, int],
+    run: Run, plan: phases.Plan, candidate: ModelRef, metrics: dict[str, Any], facts: dict[str, Any]
 ) -> dict[str, Any]:
-    training_rows = Path(candidate.path) / ROWS
     return {
         **model_facts(candidate).as_dict(),
         "path": candidate.path,
-        "base": {"version": base.version, "model_version": base.model_version},
+        "flywheel": run.flywheel.name,
+        "turn": run.turn.key,
+        "run_id": run.run_id,
+        "base": {"version": plan.base.version, "model_version": plan.base.model_version},
         "method": run.flywheel.update.method.value,
         "hyperparameters": json.loads(run.flywheel.update.model_dump_json()),
         "rows": metrics["rows"],
         "seed": metrics["seed"],
         "metrics": metrics,
-        "training_rows": str(training_rows),
-        "lineage": lineage.facts(run.flywheel, turns, tables, training_rows),
+        "training_rows": str(_rows(candidate)),
+        "lineage": facts,
     }
+
+
+def _rows(candidate: ModelRef) -> Path:
+    return Path(candidate.path) / ROWS

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ EDGES = {
     "update": {"evaluate"},
     "evaluate": {"gate"},
     "gate": {"register"},
-    "register": set(),
+    "register": {"approve"},
+    "approve": {"release"},
+    "release": set(),
 }
+AFTER_THE_TURN = {"approve", "release"}
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +59,28 @@ def test_every_task_is_bounded_retried_and_gives_the_turn_back(dag: Any) -> None
     for task in dag.tasks:
         assert task.execution_timeout is not None and task.execution_timeout.total_seconds() <= 6 * 3600
         assert task.retries == 2 and task.retry_delay.total_seconds() == 30 and task.retry_exponential_backoff
-        assert list(task.on_failure_callback) == [release_turn]
+        # ``register`` was the last to need the turn.
+        assert list(task.on_failure_callback) == ([] if task.task_id in AFTER_THE_TURN else [release_turn])
         assert task.owner == "tao"
+
+
+def test_a_promotion_waits_for_a_person_as_long_as_the_flywheel_says(dag: Any) -> None:
+    approve = dag.get_task("approve")
+    assert (approve.options, approve.defaults) == (["Approve", "Reject"], ["Reject"])
+    assert approve.response_timeout == timedelta(hours=20)
+    assert list(approve.params) == ["reason"]
+
+
+def test_its_queries_report_and_model_are_assets(dag: Any) -> None:
+    outlets = {task.task_id: [each.name for each in task.outlets] for task in dag.tasks if task.outlets}
+    assert outlets == {
+        "ingest": ["tickets/queries"],
+        "gate": ["tickets/report"],
+        "register": ["tickets/model"],
+        "release": ["tickets/model"],
+    }
+    # Airflow would fail the first run of a DAG that it has just found, were they the assets themselves.
+    assert all(type(each).__name__ == "AssetAlias" for task in dag.tasks for each in task.outlets)
 
 
 def test_runs_do_not_overlap_and_past_days_are_left_to_a_backfill(dag: Any) -> None:
@@ -76,6 +100,7 @@ def test_parsing_loads_no_heavy_library() -> None:
         "import sys; from airflow.dag_processing.dagbag import DagBag; "
         f"bag = DagBag({str(PROJECT / 'dags')!r}); assert 'flywheel_tickets' in bag.dags, bag.import_errors; "
         "names = {'torch', 'vllm', 'trl', 'transformers', 'deltalake', 'pyarrow', 'mlflow', 'great_expectations'}; "
+        "names |= {'openlineage'}; "
         "found = names & {name.split('.')[0] for name in sys.modules}; sys.exit(f'loaded: {found}' if found else 0)"
     )
     command = [sys.executable, "-c", code]
@@ -92,7 +117,7 @@ def test_a_wrong_yaml_is_shown_and_stops_no_other_flywheel(tmp_path: Path, monke
     )
     monkeypatch.setenv("TAO_INCLUDE", str(include))
     bag = DagBag(PROJECT / "dags")
-    assert sorted(bag.dags) == ["flywheel_tickets", "maintenance"]
+    assert sorted(bag.dags) == ["flywheel_tickets", "maintenance", "rollback"]
     ((file, error),) = bag.import_errors.items()
     assert file.endswith("config_errors.py")
     assert "unknown key" in error.splitlines()[-1] and "wrong.yaml: speed" in error.splitlines()[-1]

@@ -90,6 +90,7 @@ def test_a_turn_survives_the_kill_of_a_stage(small: Flywheel, start_airflow: Cal
     assert (followed.state, followed.failed) == ("success", None)
     assert any("stage generate was killed by SIGKILL" in line and "its retry starts over" in line for line in log)
     assert attempts.pop("explore.generate") == 2
+    assert attempts.pop("release", 0) == 0  # the gate has the last word
     assert set(attempts.values()) == {1}
 
     told = shown(turn)

@@ -52,8 +52,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 @pytest.fixture
 def task_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What a stage operator tells in its task's log; Airflow warns there that a test calls it."""
-    from tao_airflow.stage_operator import StageOperator
+    """What an operator tells in its task's log; Airflow warns there that a test calls it."""
+    from airflow.sdk import BaseOperator
 
     lines: list[str] = []
     logger = logging.getLogger("task of a test")
@@ -62,18 +62,21 @@ def task_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     handler.addFilter(lambda record: record.levelno == logging.INFO)
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
-    monkeypatch.setattr(StageOperator, "log", logger)
+    monkeypatch.setattr(BaseOperator, "log", logger)
     yield lines
     logger.removeHandler(handler)
 
 
 @pytest.fixture
 def context() -> Callable[..., dict[str, Any]]:
-    """Makes a task's context: by default of the scheduled run of 21 November 2026."""
+    """Makes a task's context: by default of the scheduled run of 21 November 2026; ``xcom``: what tasks returned."""
+
+    from airflow.sdk.execution_time.context import OutletEventAccessors
 
     def make(**changes: Any) -> dict[str, Any]:
         params = changes.pop("params", {})
         run = {
+            "dag_id": "flywheel_tickets",
             "run_id": "scheduled__2026-11-22T00:00:00+00:00",
             "run_type": "scheduled",
             "logical_date": datetime(2026, 11, 21, tzinfo=UTC),
@@ -82,8 +85,18 @@ def context() -> Callable[..., dict[str, Any]]:
             "run_after": datetime(2026, 11, 22, tzinfo=UTC),
         }
         pushed: dict[str, Any] = {}
-        ti = SimpleNamespace(pushed=pushed, xcom_push=lambda key, value: pushed.update({key: value}))
-        return {"dag_run": SimpleNamespace(**{**run, **changes}), "params": params, "ti": ti}
+        pulled = changes.pop("xcom", {})
+        ti = SimpleNamespace(
+            pushed=pushed,
+            xcom_push=lambda key, value: pushed.update({key: value}),
+            xcom_pull=lambda *, task_ids: pulled.get(task_ids),
+        )
+        return {
+            "dag_run": SimpleNamespace(**{**run, **changes}),
+            "params": params,
+            "ti": ti,
+            "outlet_events": OutletEventAccessors(),
+        }
 
     return make
 

@@ -347,6 +347,7 @@ def _write_include(include: Path, model: Path) -> None:
         "tasks": {"tickets": task},
         "generate": {"policy": "uniform"},
         "update": {"min_rows": 4},
+        "gate": {"alpha": 0.1},  # of six items none can show more
     }
     (include / "flywheels" / "shop.yaml").write_text(yaml.safe_dump(flywheel), encoding="utf-8")
     (include / "prompt.txt").write_text("Read the message.\n", encoding="utf-8")

@@ -125,7 +125,8 @@ def test_a_turn_is_shown_as_json_with_exactly_the_interfaces_keys(shop: Shop) ->
     (line,) = shown["report"]["benchmarks"]
     of_line = "name metric n champion control candidate delta ci_low ci_high p_value primary"
     assert set(of_line.split()) <= set(line)
-    assert set(shown["verdict"]) == {"decision", "reasons"} and shown["verdict"]["decision"] == "promote"
+    assert set(shown["verdict"]) == {"decision", "reasons", "findings", "test", "level", "approval"}
+    assert shown["verdict"]["decision"] == "promote" and shown["verdict"]["approval"] == "auto"
     assert shown["release"] is None
 
 

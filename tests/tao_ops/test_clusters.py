@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tao_ops import splits
-from tao_ops.benchmarks.item_set import Item, ItemSet
+from tao_ops.benchmarks.item_sets import Item, ItemSet
 from tao_ops.clusters import Index, Placed
 from tao_ops.dedup import signatures
 from tao_ops.lake import open_lake

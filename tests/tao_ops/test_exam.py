@@ -40,3 +40,17 @@ def test_an_item_is_known_also_where_it_holds_what_is_redacted_in_logs(shop: Sho
     _example(shop, text)
     with pytest.raises(ConfigError, match="equal to a benchmark item"):
         check_exploration(shop.run().flywheel)
+
+
+def test_an_item_is_known_by_its_bare_question_too(shop: Shop) -> None:
+    exam = shop.settings.include / "exam" / "items.jsonl"
+    exam.unlink()
+    (shop.settings.include / "ask.txt").write_text("A table of many cities.\n\n$question", encoding="utf-8")
+    (exam.parent / "items.csv").write_text(f'item_id,question,city\n1,"{ITEM}",Oslo\n', encoding="utf-8")
+    flywheel = shop.run().flywheel
+    task = flywheel.tasks["tickets"]
+    templated = task.benchmarks[0].model_copy(update={"template": "ask.txt"})
+    flywheel.tasks["tickets"] = task.model_copy(update={"benchmarks": (templated,)})
+    _example(shop, ITEM)
+    with pytest.raises(ConfigError, match="equal to a benchmark item"):
+        check_exploration(flywheel)

@@ -16,7 +16,7 @@ from tao_ops.errors import LakeError
 from tao_ops.lake import Lake, open_lake
 from tao_ops.migrate import migrate
 from tao_ops.splits import Wall
-from tao_ops.tables import CLUSTERS, PROMPTS, QUARANTINE, QUERIES, RESPONSES, Table
+from tao_ops.tables import CLUSTERS, EVALUATIONS, PROMPTS, QUARANTINE, QUERIES, RESPONSES, Table
 from tao_ops.turn import Turn
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -64,7 +64,7 @@ def _works(lake: Lake) -> None:
 
 
 def test_an_older_lake_says_what_to_run(lake: Lake) -> None:
-    with pytest.raises(LakeError, match="schema_version=1, older than schema_version=4 .*run: tao lake migrate"):
+    with pytest.raises(LakeError, match="schema_version=1, older than schema_version=5 .*run: tao lake migrate"):
         lake.read(PROMPTS)
     with pytest.raises(LakeError, match="run: tao lake migrate"):
         lake.write(QUARANTINE, [], turn=TURN, run_id="r", stage="ingest")
@@ -74,8 +74,8 @@ def test_it_is_migrated_then_read_and_written(lake: Lake) -> None:
     said: list[str] = []
     assert migrate(lake, hash_key, said.append) == ["quarantine", "prompts", "clusters"]
     assert said == [
-        "quarantine: schema version 1 → 4, new: user_hash",
-        "prompts: schema version 1 → 4",
+        "quarantine: schema version 1 → 5, new: user_hash",
+        "prompts: schema version 1 → 5",
         "clusters: 1 prompts of earlier turns entered, each with the split that it has",
     ]
     _works(lake)
@@ -87,11 +87,26 @@ def test_responses_of_the_release_before_are_read_and_replaced(tmp_path: Path) -
     _write_old(lake, RESPONSES, row, without=new, version=2)
     said: list[str] = []
     assert migrate(lake, hash_key, said.append) == ["responses"]
-    assert said == ["responses: schema version 2 → 4, new: round, temperature, tokens"]
+    assert said == ["responses: schema version 2 → 5, new: round, temperature, tokens"]
     (old,) = lake.read(RESPONSES).to_pylist()
     assert (old["text"], *(old[name] for name in new)) == ("hi", None, None, None)
     lake.write(RESPONSES, [{**row, "round": 1, "temperature": 0.5, "tokens": 7}], turn=TURN, run_id="r2", shard=0)
     assert lake.read(RESPONSES).column("tokens").to_pylist() == [7]
+
+
+def test_scores_of_the_release_before_are_read_and_replaced(tmp_path: Path) -> None:
+    lake, new = open_lake(str(tmp_path / "lake")), ("tokens", "flags", "reward")
+    row = {**OLD, "model_version": "m", "arm": "champion", "benchmark": "b", "item_id": "i0", "score": 1.0}
+    _write_old(lake, EVALUATIONS, row, without=new, version=4)
+    said: list[str] = []
+    assert migrate(lake, hash_key, said.append) == ["evaluations"]
+    assert said == ["evaluations: schema version 4 → 5, new: tokens, flags, reward"]
+    (old,) = lake.read(EVALUATIONS).to_pylist()
+    assert (old["score"], *(old[name] for name in new)) == (1.0, None, None, None)
+    told = {"tokens": 7, "flags": ["empty"], "reward": 0.5}
+    lake.write(EVALUATIONS, [{**row, **told}], turn=TURN, run_id="r2")
+    (now,) = lake.read(EVALUATIONS).to_pylist()
+    assert {name: now[name] for name in new} == told
 
 
 def test_a_second_run_changes_nothing(lake: Lake) -> None:
@@ -149,7 +164,7 @@ def test_the_log_of_a_migrated_table_no_longer_keeps_values_of_columns(lake: Lak
 @pytest.mark.parametrize(
     ("description", "error"),
     [
-        ("schema_version=5", "schema_version=5, newer than this release's schema_version=4 .* the release that made"),
+        ("schema_version=6", "schema_version=6, newer than this release's schema_version=5 .* the release that made"),
         (None, "no schema version: no flywheel made it"),
     ],
 )
@@ -169,5 +184,5 @@ def test_tao_lake_migrate(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAO_LAKE", lake.root)
     monkeypatch.setenv("TAO_HASH_KEY", "k")
     first = CliRunner().invoke(app, ["lake", "migrate"])
-    assert first.exit_code == 0 and "prompts: schema version 1 → 4" in first.stdout
+    assert first.exit_code == 0 and "prompts: schema version 1 → 5" in first.stdout
     assert CliRunner().invoke(app, ["lake", "migrate"]).stdout == "every table is up to date\n"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tao_ops.benchmarks.item_set import Item, ItemSet
+from tao_ops.benchmarks.item_sets import Item, ItemSet
 from tao_ops.config import PrivacyConfig
 from tao_ops.dedup import jaccard
 from tao_ops.privacy import Redactor

@@ -13,7 +13,14 @@ from tao_ops.stages import Stage
 
 Shop = Any
 LINE = {"name": "exam", "metric": "exact_json", "n": 6, "champion": 0.0, "candidate": 1.0, "primary": True}
-VERDICT = {"decision": "promote", "reasons": ["Better."]}
+VERDICT = {
+    "decision": "promote",
+    "reasons": ["Better."],
+    "findings": [],
+    "test": 1,
+    "level": 0.02,
+    "approval": "auto",
+}
 RELEASE = {"model": "shop", "version": 1, "alias": "champion", "decision": "promote"}
 METRICS: dict[Stage, dict[str, Any]] = {
     Stage.EVALUATE: {"benchmarks": [LINE]},

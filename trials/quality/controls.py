@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_ops import champions, prompts, strategies
-from tao_ops.benchmarks.item_set import load_item_set
+from tao_ops.benchmarks.item_sets import load_items
 from tao_ops.records import Message, Prompt
 from tao_ops.settings import Settings
 from tao_ops.stages import Stage
@@ -74,7 +74,7 @@ def _prompts(chain: Chain) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     prompt, task = flywheel.prompt(TASK), flywheel.tasks[TASK]
     control = strategies.build(flywheel, TASK, seed=flywheel.seed)[str(flywheel.evaluate.control)]
-    items = load_item_set(flywheel.file(task.benchmarks[0].path), task.benchmarks[0].name).items
+    items = load_items(task.benchmarks[0], flywheel.file).items
 
     def tokens(messages: Sequence[Message]) -> int:
         told = tokenizer.apply_chat_template(

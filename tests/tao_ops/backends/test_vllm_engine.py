@@ -108,6 +108,14 @@ def test_asking_for_a_word_changes_no_response(seen: dict[str, Any]) -> None:
     assert seen["after_next_word"] == seen["greedy"]
 
 
+def test_how_likely_a_given_answer_is_agrees_with_what_is_sampled(seen: dict[str, Any]) -> None:
+    *given, other, none, long = seen["continuations"]
+    assert long is None and none == [0.0, True]
+    for (logprob, _), expected in zip(given, seen["continuations_expected"], strict=True):
+        assert logprob == pytest.approx(expected, abs=0.5)
+    assert any(greedy for _, greedy in given) and not other[1] and other[0] < min(logprob for logprob, _ in given)
+
+
 def test_a_template_that_refuses_a_conversation_is_told(seen: dict[str, Any]) -> None:
     assert seen["refused"].startswith("the chat template refuses a conversation: no system, please [")
 
@@ -238,6 +246,7 @@ class _Observed:
         self.keep("seeded_again", engine.generate(self.asked, hot))
         self.answers(engine)
         self.words(engine)
+        self.continuations(engine)
         self.shortages(engine)
         self.weights(engine)
         self.seen["large_cache"] = self.error(lambda: self.engine(config=EngineConfig(context=512, cpu_cache_gib=9999)))
@@ -299,6 +308,20 @@ class _Observed:
                 told = model(torch.tensor(ids)).logits[0, -1].float().log_softmax(-1).topk(20)
             tokens = [(tokenizer.decode([one]), float(p)) for p, one in zip(*told, strict=True)]
             self.seen["next_word_expected"].append(word_logprobs(tokens, WORDS))
+
+    def continuations(self, engine: vllm_engine.VllmEngine) -> None:
+        encode = engine._llm.get_tokenizer().encode
+        pairs, expected = [], []
+        for question, [one] in zip(self.asked, self.seen["greedy"], strict=True):
+            ids = one["token_ids"][: len(one["token_ids"]) - (one["finish_reason"] == "stop")]
+            if encode(one["text"], add_special_tokens=False) == ids:
+                pairs.append((question, one["text"]))
+                expected.append(sum(one["logprobs"][: len(ids)]))
+        further = ["Xq zv kj wp 77 ;; Zr qk", "", "a word " * 600]
+        self.seen["continuations_expected"] = expected
+        self.seen["continuations"] = engine.continuation_logprobs(
+            [*pairs, *((self.asked[0], answer) for answer in further)]
+        )
 
     def shortages(self, engine: vllm_engine.VllmEngine) -> None:
         import torch

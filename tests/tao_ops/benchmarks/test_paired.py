@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import normal_power
 from statsmodels.stats.proportion import proportion_confint
 
-from tao_ops.benchmarks import paired
+from tao_ops.benchmarks import paired, spending
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (1, 300), (150, 300), (299, 300), (10, 10)])
@@ -61,6 +61,20 @@ def test_the_permutation_test_is_scipys(seed: int) -> None:
     assert paired.sign_flip(differences, seed=2, resamples=20_000) == pytest.approx(expected, abs=0.015)
 
 
+@pytest.mark.parametrize("test", [1, 10, 30])
+def test_a_clear_gain_of_graded_scores_is_below_the_level_of_any_night(test: int) -> None:
+    """Ten thousand flips alone never give less than 0.0001, which is more than a 30th candidate may have."""
+    found = paired.compare([0.25] * 60, [0.25 + n / 100 for n in range(1, 61)])
+    assert found.p_value < spending.level(0.05, test)
+
+
+def test_the_p_value_of_the_permutation_test_is_uniform_or_larger_without_a_difference() -> None:
+    rng = np.random.default_rng(5)
+    p_values = np.array([paired.sign_flip(rng.normal(0, 0.3, 25), seed=n, resamples=200) for n in range(1500)])
+    for level in (0.01, 0.05, 0.2):
+        assert np.mean(p_values <= level) <= level + 3 * np.sqrt(level * (1 - level) / p_values.size)
+
+
 @pytest.mark.parametrize(
     ("champion", "candidate", "interval"),
     [
@@ -82,6 +96,15 @@ def test_one_item_that_differs_has_a_finite_interval() -> None:
     found = paired.compare([0.0] * 299 + [0.0], [0.0] * 299 + [1.0])
     assert found.low <= found.delta <= found.high
     assert found.p_value == 1.0
+
+
+@pytest.mark.parametrize(("lost", "won"), [(9, 2), (2, 9), (5, 5), (0, 0)])
+def test_a_drop_s_p_value_is_the_one_sided_binomial_test_s(lost: int, won: int) -> None:
+    champion, candidate = [1.0] * lost + [0.0] * (won + 20), [0.0] * lost + [1.0] * won + [0.0] * 20
+    found = paired.compare(champion, candidate, resamples=200).p_drop
+    exact = stats.binomtest(lost, lost + won, 0.5, alternative="greater").pvalue if lost + won else 1.0
+    # Where it did not fall, one minus half of the two-sided value is a little smaller than the exact one, and large.
+    assert found == pytest.approx(exact, abs=1e-12) if lost > won else found >= 0.5
 
 
 def test_holm() -> None:

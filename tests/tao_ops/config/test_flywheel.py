@@ -92,7 +92,7 @@ def test_a_wrong_key_is_named_by_its_path(write: Write, key: str, value: Any) ->
     assert "unknown key" in line and f"orders.yaml: {key}]" in line and "mend its spelling" in line
 
 
-@pytest.mark.parametrize("key", ["name", "sources", "tasks.orders.prompt", "tasks.orders.benchmarks.0.path"])
+@pytest.mark.parametrize("key", ["name", "sources", "tasks.orders.prompt", "tasks.orders.benchmarks.0.name"])
 def test_a_missing_key_is_named_by_its_path(write: Write, key: str) -> None:
     line = _error(write(key, DELETE))
     assert "missing key" in line and f"orders.yaml: {key}]" in line
@@ -157,11 +157,25 @@ def test_a_flywheel_has_exactly_one_primary_benchmark(write: Write) -> None:
         ("tasks.orders.expectations", "no.json"),
         ("tasks.orders.strategies.0.file", "no.jsonl"),
         ("tasks.orders.benchmarks.0.path", "no"),
+        ("tasks.orders.benchmarks.0.template", "no.txt"),
     ],
 )
 def test_a_missing_file_is_named_with_the_key_that_names_it(write: Write, tmp_path: Path, key: str, value: str) -> None:
     line = _error(write(key, value))
     assert "a file is missing" in line and f"orders.yaml: {key}]" in line and str(tmp_path / value) in line
+
+
+def test_the_path_of_a_benchmark_that_a_variable_names_is_looked_at_when_it_is_read(write: Write) -> None:
+    flywheel = load_flywheel("orders", write("tasks.orders.benchmarks.0.path", "${EXAMS_OF_NOBODY}/orders"))
+    assert flywheel.tasks["orders"].benchmarks[0].path == "${EXAMS_OF_NOBODY}/orders"
+
+
+def test_the_digest_follows_the_files_of_a_benchmark(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "ask.txt").write_text("$question", encoding="utf-8")
+    settings = write("tasks.orders.benchmarks.0.template", "ask.txt")
+    before = load_flywheel("orders", settings).digest
+    (tmp_path / "ask.txt").write_text("$question?", encoding="utf-8")
+    assert load_flywheel("orders", settings).digest != before
 
 
 def test_a_name_that_is_not_the_files(write: Write) -> None:

@@ -57,6 +57,57 @@ def test_scores_verdict_release_seconds_and_places_are_printed() -> None:
     assert "lake: /home/lake" in text
 
 
+def _slice(n: int, delta: float) -> dict[str, Any]:
+    told = {"slice": f"family=f{n}", "n": 20, "champion": 0.5, "candidate": 0.5 + delta, "delta": delta}
+    return {**told, "ci_low": delta - 0.1, "ci_high": delta + 0.1, "p_value": 0.5}
+
+
+def test_slices_and_outputs_are_shown_under_the_scores() -> None:
+    told = shown()
+    plain = {"tokens": 12.34, "empty": 0.0, "truncated": 0.02, "repeated": 0.0, "reward": 0.75, "rewarded": 300}
+    told["report"]["benchmarks"][0] |= {
+        "slices": [_slice(n, n / 100) for n in range(9)] + [_slice(9, -0.25)],
+        "outputs": {"champion": {**plain, "reward": None}, "candidate": plain},
+    }
+    lines = [" ".join(line.split()) for line in printed(told).splitlines()]
+    at = lines.index("tickets, slices n champion candidate lead 95 % interval")
+    assert lines[at + 1 : at + 3] == [
+        "family=f9 20 50.0 % 25.0 % -25.0 -35.0 to -15.0",
+        "family=f0 20 50.0 % 50.0 % +0.0 -10.0 to +10.0",
+    ]
+    assert lines[at + 9] == "and 2 more, none of them worse"
+    at = lines.index("outputs tokens empty truncated repeated reward")
+    assert lines[at + 1 : at + 3] == [
+        "tickets, champion 12.3 0.0 % 2.0 % 0.0 % –",
+        "tickets, candidate 12.3 0.0 % 2.0 % 0.0 % 0.75",
+    ]
+
+
+def test_findings_are_shown_where_there_are_several() -> None:
+    told = shown("reject")
+    whole = {"benchmark": "tickets", "slice": "", "n": 300, "delta": 0.6, "corrected_p": 1e-40, "level": 0.0219}
+    slices = [
+        {**whole, "slice": f"family=[f{n}]", "n": 20, "delta": delta, "level": 0.05, "decision": decision}
+        for n, delta, decision in ((0, 0.1, "promote"), (1, -0.5, "reject"))
+    ]
+    told["verdict"] |= {"findings": [{**whole, "decision": "promote"}, *slices]}
+    lines = [" ".join(line.split()) for line in printed(told).splitlines()]
+    at = lines.index("findings n lead p level says")
+    assert lines[at + 1 : at + 4] == [
+        "tickets 300 +60.0 1e-40 0.022 promote",
+        "tickets, family=[f1] 20 -50.0 1e-40 0.05 reject",
+        "tickets, family=[f0] 20 +10.0 1e-40 0.05 promote",
+    ]
+    told["verdict"]["findings"] = told["verdict"]["findings"][:1]
+    assert "findings" not in printed(told), "one finding is one reason"
+
+
+def test_what_waits_for_an_approval_says_so() -> None:
+    told = shown()
+    told["verdict"]["approval"] = "pending"
+    assert "verdict: promote, waits for an approval" in printed(told)
+
+
 def test_a_turn_that_has_not_come_far_is_printed_as_far_as_it_came() -> None:
     told = {**shown(), "report": {"benchmarks": []}, "verdict": None, "release": None}
     text = printed(told)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tao_ops.errors import IncomparableReports, MissingInput
+from tao_ops.benchmarks.spending import level
+from tao_ops.config import Approval, GateConfig
+from tao_ops.errors import IncomparableReports, MissingInput, RegistryError
 from tao_ops.files import read_json, write_json
 from tao_ops.stages import gate
 from tao_ops.tables import EVALUATIONS
@@ -84,3 +86,125 @@ def test_a_score_that_is_no_number_stops_the_gate(new_turn: NewTurn) -> None:
     with pytest.raises(IncomparableReports, match="the score of item i0 is nan"):
         gate.run(judged.run)
     assert not (judged.folder / "verdict.json").exists()
+
+
+def _tell(judged: Any, **more: Any) -> None:
+    path = judged.folder / "report.json"
+    write_json(path, {**read_json(path), **more})
+
+
+def test_the_verdict_holds_what_it_is_made_of(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    metrics = gate.run(judged.run).metrics
+    verdict = read_json(judged.folder / "verdict.json")
+    assert (verdict["test"], verdict["level"], verdict["approval"]) == (1, level(0.05, 1), "auto")
+    (finding,) = verdict["findings"]
+    assert (finding["benchmark"], finding["slice"], finding["n"], finding["decision"]) == (
+        "tickets",
+        "",
+        100,
+        "promote",
+    )
+    assert all(metrics[key] == verdict[key] for key in ("findings", "test", "level", "approval"))
+
+
+def test_each_candidate_of_the_month_is_tested_at_a_lower_level_and_counts_once(new_turn: NewTurn) -> None:
+    first, second = new_turn(20), new_turn(21)
+    first.evaluate(HIGH, HIGH, versions=("base", "one"))
+    second.evaluate(HIGH, HIGH, versions=("base", "two"))
+    found = [gate.run(judged.run).metrics for judged in (first, second, first, second)]
+    assert [one["test"] for one in found] == [1, 2, 1, 2]
+    assert found[1]["level"] == level(0.05, 2) < found[0]["level"]
+    new_champion = new_turn(22)
+    new_champion.evaluate(HIGH, HIGH, versions=("one", "three"), champion_version=1)
+    assert gate.run(new_champion.run).metrics["test"] == 1
+
+
+def test_a_person_may_have_the_last_word(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    manual = judged.run.flywheel.model_copy(update={"gate": GateConfig(approval=Approval.MANUAL)})
+    run = replace(judged.run, flywheel=manual)
+    judged.evaluate(LOW, HIGH)
+    assert gate.run(run).metrics["approval"] == "pending"
+    assert read_json(judged.folder / "verdict.json")["approval"] == "pending"
+    assert "It waits for an approval." in (judged.folder / "report.md").read_text(encoding="utf-8")
+    judged.evaluate(HIGH, LOW)
+    assert gate.run(run).metrics["approval"] == "auto", "a no needs no approval"
+
+
+def test_a_report_is_written_for_a_person(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    page = (judged.folder / "report.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {judged.run.flywheel.name}, turn 2026-11-21T00:00Z: promote\n")
+    assert "the base model (`base`)" in page and "+57.0 points over 100 items" in page
+    assert "| tickets (exact_json, primary) | 100 | 3.0 % | – | 60.0 % |" in page
+    assert "- queries of the turn: 0" in page and "- rows trained on: 20" in page and page.count("\n## ") == 4
+
+
+def test_a_slice_that_fell_is_found_though_the_mean_rose(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    tea = [1.0] * 15
+    judged.evaluate([*tea, *LOW[:85]], [*[0.0] * 15, *HIGH[:60], *HIGH[:25]])
+    _tell(judged, slice_items={"tickets": {"family=tea": [f"i{n}" for n in range(15)]}})
+    metrics = gate.run(judged.run).metrics
+    assert metrics["decision"] == "reject"
+    assert any("family=tea" in reason and "worse" in reason for reason in metrics["reasons"])
+    assert [one["slice"] for one in metrics["findings"]] == ["", "family=tea"]
+
+
+def test_a_candidate_that_was_trained_on_the_exam_is_refused(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    _tell(judged, contaminated=3)
+    metrics = gate.run(judged.run).metrics
+    assert metrics["decision"] == "reject" and "trained on 3 benchmark items" in metrics["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "other", "said"),
+    [
+        ("tokens", 10, 40, "40.0 tokens on average"),
+        ("flags", [], ["repeated"], "repeat themselves"),
+        ("reward", 0.0, 1.0, "the reward has a hole"),
+    ],
+)
+def test_what_outputs_have_become_is_refused(new_turn: NewTurn, key: str, one: Any, other: Any, said: str) -> None:
+    judged = new_turn()
+    judged.evaluate(HIGH, HIGH if key == "reward" else [1.0] * 100)
+    rows = judged.run.lake.read(EVALUATIONS).to_pylist()
+    plain = {"tokens": 10, "flags": [], "reward": 0.5}
+    told = [{**row, **plain, key: one if row["arm"] == "champion" else other} for row in rows]
+    judged.run.lake.write(EVALUATIONS, told, turn=judged.run.turn, run_id=judged.run.run_id)
+    metrics = gate.run(judged.run).metrics
+    assert metrics["decision"] == "reject" and any(said in reason for reason in metrics["reasons"])
+
+
+def test_a_benchmark_that_changed_between_the_arms_stops_the_gate(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    rows = judged.run.lake.read(EVALUATIONS).to_pylist()
+    changed = [{**row, "benchmark_version": "v2"} if row["arm"] == "candidate" else row for row in rows]
+    judged.run.lake.write(EVALUATIONS, changed, turn=judged.run.turn, run_id=judged.run.run_id)
+    with pytest.raises(MissingInput, match="0 of 100 scores of model cand on tickets are stored .* run evaluate again"):
+        gate.run(judged.run)
+
+
+def test_a_gate_that_fails_leaves_no_verdict_of_before(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    judged.evaluate(LOW, [float("nan"), *HIGH[1:]])
+    with pytest.raises(IncomparableReports):
+        gate.run(judged.run)
+    assert not (judged.folder / "verdict.json").exists() and not (judged.folder / "report.md").exists()
+
+
+def test_without_a_registry_there_is_no_verdict(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    with pytest.raises(RegistryError) as caught:
+        gate.run(replace(judged.run, database_url="postgresql://nobody@127.0.0.1:9/tao"))
+    assert "\n" not in str(caught.value) and not (judged.folder / "verdict.json").exists()

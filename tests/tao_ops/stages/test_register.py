@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from tao_ops.config import Approval, GateConfig
 from tao_ops.database import sibling_url, with_driver
 from tao_ops.errors import MissingInput, ModelError
 from tao_ops.files import read_json
-from tao_ops.registry import Registry, open_registry
+from tao_ops.registry import Answer, EventKind, Registry, open_registry
 from tao_ops.settings import PROJECT
 from tao_ops.stages import gate, register
 from tao_ops.tables import EVALUATIONS, TURNS
@@ -35,13 +36,18 @@ def _registry(judged: Any) -> Registry:
     return open_registry(judged.run.database_url, judged.run.settings)
 
 
+def _promotions(judged: Any) -> list[int]:
+    history = _registry(judged).events(judged.run.flywheel.name)
+    return [event.to_version for event in history if event.kind is EventKind.PROMOTE]
+
+
 def test_a_promoted_candidate_is_the_champion(new_turn: NewTurn) -> None:
     judged = new_turn()
     judged.evaluate(LOW, HIGH)
     gate.run(judged.run)
     name = judged.run.flywheel.name
     report = register.run(judged.run)
-    assert report.metrics == {"model": name, "version": 1, "alias": "champion", "decision": "promote"}
+    assert report.metrics == {"model": name, "version": 1, "alias": "champion", "decision": "promote", "pending": False}
     champion = _registry(judged).champion(name)
     assert champion is not None
     assert (champion.version, champion.model_version, champion.path) == (
@@ -49,7 +55,7 @@ def test_a_promoted_candidate_is_the_champion(new_turn: NewTurn) -> None:
         "cand",
         str(judged.folder / "cand"),
     )
-    (event,) = _registry(judged).events(name)
+    _, event = _registry(judged).events(name)
     assert event.who == "gate, run manual__1" and "+77.0 points" in event.why
 
 
@@ -90,7 +96,8 @@ def test_a_rejected_candidate_gets_its_version_and_nothing_moves(new_turn: NewTu
     assert report.metrics["version"] == 1
     assert (report.metrics["alias"], report.metrics["decision"]) == (None, "reject")
     assert _registry(judged).champion(judged.run.flywheel.name) is None
-    assert _registry(judged).events(judged.run.flywheel.name) == []
+    (event,) = _registry(judged).events(judged.run.flywheel.name)
+    assert (event.kind, event.version, event.to_version) == (EventKind.REGISTERED, 1, 0)
 
 
 def test_running_it_again_changes_nothing_and_another_run_makes_a_version(new_turn: NewTurn) -> None:
@@ -105,7 +112,7 @@ def test_running_it_again_changes_nothing_and_another_run_makes_a_version(new_tu
     second = register.run(again.run).metrics
     assert (second["version"], second["alias"], second["decision"]) == (2, None, "undecided")
     assert _registry(judged).champion_version(judged.run.flywheel.name) == 1
-    assert len(_registry(judged).events(judged.run.flywheel.name)) == 1
+    assert _promotions(judged) == [1]
 
 
 @pytest.mark.parametrize("scores", [(MIDDLE, "reject", 1), (HIGH, "promote", 2)])
@@ -140,6 +147,54 @@ def test_a_new_champion_without_scores_sends_back_to_evaluate(new_turn: NewTurn)
         register.run(second.run)
     assert _registry(first).champion_version(first.run.flywheel.name) == 1
     assert _registry(first).version_of(second.run.flywheel.name, run_id="manual__1", model_version="late") is None
+
+
+def test_where_a_person_has_the_last_word_a_promote_waits(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    flywheel = judged.run.flywheel.model_copy(update={"gate": GateConfig(approval=Approval.MANUAL)})
+    said: list[str] = []
+    run, name = replace(judged.run, flywheel=flywheel, say=said.append), flywheel.name
+    judged.evaluate(LOW, HIGH)
+    gate.run(run)
+    for _ in range(2):
+        report = register.run(run)
+        assert report.metrics == {"model": name, "version": 1, "alias": None, "decision": "promote", "pending": True}
+    registry, client = _registry(judged), _mlflow(run.database_url)
+    assert registry.champion(name) is None
+    assert client.get_model_version(name, "1").tags["tao.approval"] == "pending"
+    assert [event.kind for event in registry.events(name)] == [EventKind.REGISTERED, EventKind.PENDING]
+    assert any("tao registry promote" in line for line in said)
+    # Once it is answered, the stage, run again, asks no more.
+    registry.reject(name, 1, who="ana", why="too terse")
+    report = register.run(run)
+    assert (report.metrics["alias"], report.metrics["pending"]) == (None, False)
+    assert registry.versions(name)[0].verdict == "promote"
+    assert client.get_model_version(name, "1").tags["tao.approval"] == Answer.REJECTED
+    assert "rejected" in said[-1] and "ana" in said[-1]
+
+
+def test_what_a_person_took_back_stays_back_when_the_stage_runs_again(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    register.run(judged.run)
+    name = judged.run.flywheel.name
+    _registry(judged).rollback(name, 0, expected_champion=1, who="ana", why="complaints")
+    report = register.run(judged.run)
+    assert report.metrics["alias"] is None
+    assert _registry(judged).champion_version(name) == 0
+
+
+def test_the_models_folder_gets_its_card_which_mlflow_has_too(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    gate.run(judged.run)
+    register.run(judged.run)
+    card = (judged.folder / "cand" / "README.md").read_text(encoding="utf-8")
+    assert "| tickets (primary) | exact_json | 100 | 3.0 |" in card and "**promote**" in card
+    client = _mlflow(judged.run.database_url)
+    logged = client.get_model_version(judged.run.flywheel.name, "1").run_id
+    assert "README.md" in {found.path for found in client.list_artifacts(logged)}
 
 
 @pytest.mark.parametrize("missing", ["candidate.json", "report.json", "verdict.json"])
@@ -206,8 +261,8 @@ def test_a_retry_after_a_kill_makes_no_second_version(new_turn: NewTurn, tmp_pat
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     report = register.run(run)
-    assert report.metrics == {"model": name, "version": 1, "alias": "champion", "decision": "promote"}
+    assert report.metrics == {"model": name, "version": 1, "alias": "champion", "decision": "promote", "pending": False}
     champion = _registry(judged).champion(name)
     assert champion is not None and champion.version == 1
-    assert [event.to_version for event in _registry(judged).events(name)] == [1]
+    assert _promotions(judged) == [1]
     assert read_json(judged.folder / "verdict.json")["decision"] == "promote"

@@ -9,14 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tao_ops import erasure, registry
+from tao_ops import erasure, prompts, registry
 from tao_ops.backends import trl_trainer
 from tao_ops.erasure_plan import Subject
 from tao_ops.errors import DataError, EngineError, MissingInput, ModelError
 from tao_ops.files import read_json
+from tao_ops.lineage import rows
 from tao_ops.models import model_ref
 from tao_ops.stages import generate, ingest, score, update, validate
-from tao_ops.tables import CLUSTERS, PROMPTS, RESPONSES, REWARDS
+from tao_ops.tables import CLUSTERS, PROMPTS, QUERIES, RESPONSES, REWARDS
 from tests.tao_ops.conftest import NAMES
 
 Shop = Any
@@ -62,6 +63,25 @@ def test_the_candidate_its_rows_and_its_manifest_lie_together(shop: Shop) -> Non
     assert manifest["lineage"]["tables"]["responses"] == shop.versions()["responses"]
     assert manifest["lineage"]["config_digest"] == run.flywheel.digest
     assert report.rows_out == manifest["rows"] == len(pq.read_table(_candidate(run) / "training_rows.parquet"))
+
+
+def test_the_manifest_tells_of_rows_by_digest_and_the_recipe_lies_beside_it(shop: Shop) -> None:
+    run = _scored(shop)
+    held = {table.name: run.lake.read(table) for table in (QUERIES, PROMPTS, RESPONSES, REWARDS)}
+    update.run(run)
+    manifest = read_json(_folder(run) / "candidate.json")
+    assert (manifest["flywheel"], manifest["turn"], manifest["run_id"]) == ("shop", run.turn.key, run.run_id)
+    told = manifest["lineage"]
+    versions = {name: shop.versions()[name] for name in held}
+    assert told["rows"][run.turn.key] == {
+        name: {"version": versions[name], **rows.digest(table)} for name, table in held.items()
+    }
+    assert set(told["tables"]) == {*held, "clusters", "quarantine", "turns"}
+    assert told["seeds"]["update"] == manifest["seed"] == run.turn.seed(1, "update")
+    assert told["champion"] == {"version": 0, "model_version": manifest["base"]["model_version"]}
+    assert told["prompts"] == {"tickets": prompts.digest("Read the message.")}
+    assert (_candidate(run) / "recipe" / "prompt.txt").read_text(encoding="utf-8") == "Read the message.\n"
+    assert "Bela" not in json.dumps(told)  # nothing of a user
 
 
 def test_it_trains_on_the_best_response_of_each_training_query_under_the_production_prompt(

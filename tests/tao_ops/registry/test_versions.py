@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tao_ops.errors import RegistryError
 from tao_ops.files import write_json
 from tao_ops.models import ModelFacts
 from tao_ops.records import ModelRef
-from tao_ops.registry import ChampionMoved, EventKind, Registry, Submission, champion
+from tao_ops.registry import ChampionEvent, ChampionMoved, EventKind, Registry, Submission, champion
 from tao_ops.settings import PROJECT
 
 
@@ -28,6 +29,10 @@ def flywheel() -> str:
 @pytest.fixture
 def registry(database_url: str, tmp_path: Path) -> Registry:
     return Registry(database_url, tmp_path / "mlflow-artifacts")
+
+
+def _moves(registry: Registry, flywheel: str) -> list[ChampionEvent]:
+    return [event for event in registry.events(flywheel) if event.kind in (EventKind.PROMOTE, EventKind.ROLLBACK)]
 
 
 def _submission(flywheel: str, tmp_path: Path, run_id: str = "r1", **changes: object) -> Submission:
@@ -160,12 +165,12 @@ def test_the_champion_moves_by_compare_and_set_and_each_move_is_told(
         registry.promote(flywheel, 2, expected_champion=0, who="gate, run r2", why="better")
     assert registry.champion_version(flywheel) == 1
     registry.promote(flywheel, 2, expected_champion=1, who="gate, run r2", why="better still")
-    registry.promote(flywheel, 0, expected_champion=2, who="ana", why="rolled back")
-    told = [(e.kind, e.who, e.why, e.from_version, e.to_version) for e in registry.events(flywheel)]
+    registry.rollback(flywheel, 0, expected_champion=2, who="ana", why="rolled back")
+    told = [(e.kind, e.who, e.why, e.from_version, e.to_version) for e in _moves(registry, flywheel)]
     assert told == [
         (EventKind.PROMOTE, "gate, run r1", "better by 40 points", 0, 1),
         (EventKind.PROMOTE, "gate, run r2", "better still", 1, 2),
-        (EventKind.PROMOTE, "ana", "rolled back", 2, 0),
+        (EventKind.ROLLBACK, "ana", "rolled back", 2, 0),
     ]
     assert registry.champion(flywheel) is None
     assert _mlflow(database_url).get_registered_model(flywheel).aliases == {}
@@ -190,7 +195,7 @@ def test_of_many_promotions_at_once_one_wins(registry: Registry, flywheel: str, 
     winners = [o for o in outcomes if isinstance(o, int)]
     assert len(outcomes) == 4 and len(winners) == 1
     assert registry.champion_version(flywheel) == winners[0]
-    assert [event.to_version for event in registry.events(flywheel)] == winners
+    assert [event.to_version for event in _moves(registry, flywheel)] == winners
 
 
 @pytest.mark.parametrize("by_hand", ["moved", "removed"])
@@ -201,17 +206,81 @@ def test_an_alias_moved_by_hand_is_put_back_and_told(
         registry.register(_submission(flywheel, tmp_path, run_id))
     registry.promote(flywheel, 1, expected_champion=0, who="t", why="w")
     client = _mlflow(database_url)
-    assert client.get_registered_model(flywheel).aliases == {"champion": 1}
+    assert client.get_registered_model(flywheel).aliases == {"champion": 1, "candidate": 2}
     if by_hand == "moved":
         client.set_registered_model_alias(flywheel, "champion", "2")
     else:
         client.delete_registered_model_alias(flywheel, "champion")
     found = registry.champion(flywheel)
     assert found is not None and found.version == 1
-    assert client.get_registered_model(flywheel).aliases == {"champion": 1}
+    assert client.get_registered_model(flywheel).aliases == {"champion": 1, "candidate": 2}
     last = registry.events(flywheel)[-1]
     assert (last.kind, last.from_version, last.to_version) == (EventKind.ALIAS_REPAIRED, 1, 1)
-    assert registry.repair_alias(flywheel) is False
+    assert registry.repair_aliases(flywheel) is False
+
+
+def test_the_other_aliases_follow_the_record_too(
+    registry: Registry, database_url: str, flywheel: str, tmp_path: Path
+) -> None:
+    client = _mlflow(database_url)
+
+    def aliases() -> dict[str, int]:
+        return {name: int(version) for name, version in client.get_registered_model(flywheel).aliases.items()}
+
+    for run_id in ("r1", "r2", "r3"):
+        registry.register(_submission(flywheel, tmp_path, run_id))
+    registry.promote(flywheel, 1, expected_champion=0, who="t", why="w")
+    assert aliases() == {"champion": 1, "candidate": 3}
+    registry.promote(flywheel, 3, expected_champion=1, who="t", why="w")
+    assert aliases() == {"champion": 3, "previous": 1}
+    client.set_registered_model_alias(flywheel, "previous", "2")
+    client.set_registered_model_alias(flywheel, "ours", "2")
+    assert registry.repair_aliases(flywheel) is True
+    assert aliases() == {"champion": 3, "previous": 1, "ours": 2}
+    assert "previous was on version 2, it belongs on version 1" in registry.events(flywheel)[-1].why
+    # Who restored the first one wants neither the one that was taken back nor an older one than there was.
+    registry.rollback(flywheel, 1, expected_champion=3, who="ana", why="complaints")
+    assert aliases() == {"champion": 1, "ours": 2}
+    assert registry.previous(flywheel) == 0
+    # A version that was deleted in MLflow can be no alias's; that is no error unless it is the champion.
+    registry.register(_submission(flywheel, tmp_path, "r4"))
+    client.delete_model_version(flywheel, "4")
+    assert registry.repair_aliases(flywheel) is False
+
+
+def test_a_month_counts_the_candidates_tested_against_one_champion(registry: Registry, flywheel: str) -> None:
+    late = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
+
+    def number(candidate: str, champion: int = 0, at: datetime = late, timezone: str = "UTC") -> int:
+        return registry.test_number(flywheel, champion=champion, candidate=candidate, at=at, timezone=timezone)
+
+    assert [number(one) for one in ("a", "b", "a", "c")] == [1, 2, 1, 3]
+    assert number("b", champion=1) == 1
+    # In Berlin it is December already.
+    assert [number(one, timezone="Europe/Berlin") for one in ("c", "a")] == [1, 2]
+    assert number("a", at=late + timedelta(hours=1)) == 2
+    with pytest.raises(ValueError, match="zone"):
+        number("a", at=datetime(2026, 11, 30))
+
+
+def test_tests_that_are_counted_at_once_get_a_number_each(database_url: str, flywheel: str, tmp_path: Path) -> None:
+    start, found = threading.Barrier(12), []
+
+    def count(candidate: str) -> None:
+        mine = Registry(database_url, tmp_path)
+        start.wait(60)
+        at = datetime(2026, 11, 21, tzinfo=UTC)
+        found.append(
+            (candidate, mine.test_number(flywheel, champion=0, candidate=candidate, at=at, timezone="Europe/Berlin"))
+        )
+
+    threads = [threading.Thread(target=count, args=[f"c{n % 6}"]) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 12
+    assert len(set(found)) == 6 and sorted(number for _, number in set(found)) == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_promotion_that_died_before_its_commit_leaves_the_champion(
@@ -220,8 +289,8 @@ def test_a_promotion_that_died_before_its_commit_leaves_the_champion(
     registry.register(_submission(flywheel, tmp_path))
     original = registry._versions.set_alias
 
-    def die_after(name: str, version: int) -> None:
-        original(name, version)
+    def die_after(name: str, alias: str, version: int) -> None:
+        original(name, alias, version)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
@@ -229,8 +298,8 @@ def test_a_promotion_that_died_before_its_commit_leaves_the_champion(
         with pytest.raises(KeyboardInterrupt):
             registry.promote(flywheel, 1, expected_champion=0, who="t", why="w")
     assert registry.champion_version(flywheel) == 0
-    assert registry.repair_alias(flywheel) is True
-    assert _mlflow(database_url).get_registered_model(flywheel).aliases == {}
+    assert registry.repair_aliases(flywheel) is True
+    assert _mlflow(database_url).get_registered_model(flywheel).aliases == {"candidate": 1}
 
 
 def test_a_version_that_is_not_there_cannot_be_promoted(
@@ -264,7 +333,7 @@ def test_a_deleted_experiment_is_restored(registry: Registry, database_url: str,
 def test_the_lock_lets_one_decide_at_a_time(
     registry: Registry, database_url: str, flywheel: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tao_ops.registry._LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("tao_ops.registry.versions._LOCK_SECONDS", 0.2)
     other = Registry(database_url, tmp_path)
     with registry.lock(flywheel):
         with pytest.raises(RegistryError, match="waited"), other.lock(flywheel):
