@@ -77,6 +77,8 @@ def _scores(lake: Lake, report: Mapping[str, Any], line: Mapping[str, Any], mode
             where=lake.uri(EVALUATIONS),
             mend="run evaluate again",
         )
+    # Another model's rewards are of its own turn's scorers, which may not be those of the report.
+    rewarded = model_version in {report[arm]["model_version"] for arm in _ARMS}
     slices: Mapping[str, Sequence[str]] = report.get("slice_items", {}).get(line["name"], {})
     return BenchmarkScores(
         line["name"],
@@ -88,9 +90,9 @@ def _scores(lake: Lake, report: Mapping[str, Any], line: Mapping[str, Any], mode
         decoding_digest,
         task=line["task"],
         slices=slices,
-        outputs={item: _output(row) for item, row in by_item.items() if row["flags"] is not None},
+        outputs={item: _output(row, rewarded) for item, row in by_item.items() if row["flags"] is not None},
     )
 
 
-def _output(row: Mapping[str, Any]) -> Output:
-    return Output(row["tokens"], tuple(row["flags"]), row["reward"])
+def _output(row: Mapping[str, Any], rewarded: bool) -> Output:
+    return Output(row["tokens"], tuple(row["flags"]), row["reward"] if rewarded else None)

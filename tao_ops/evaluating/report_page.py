@@ -88,7 +88,7 @@ def _slices(lines: Sequence[Mapping[str, Any]]) -> str:
         for name, one in every[:_FEW]
     ]
     table = _table(("slice", "items", "champion", "candidate", "difference, points [95 %]"), rows)
-    more = [f"{len(every) - _FEW} more, none of them worse."] if len(every) > _FEW else []
+    more = [f"{len(every) - _FEW} more, at or above the last one shown."] if len(every) > _FEW else []
     return "\n\n".join(["## Slices, the worst first", table, *more])
 
 

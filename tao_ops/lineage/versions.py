@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tao_ops.errors import DataError
+from tao_ops.errors import DataError, RegistryError
 from tao_ops.files import read_json
 from tao_ops.registry import BASE, open_versions
 from tao_ops.settings import Settings
@@ -51,7 +51,7 @@ class Manifests:
             seen.add(now["version"])
             try:
                 one = self.of(int(now["version"]))
-            except DataError as error:
+            except (DataError, RegistryError) as error:
                 found.append({**now, "lost": str(error)})
                 return found
             found.append(

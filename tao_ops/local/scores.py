@@ -72,7 +72,7 @@ def slices_table(row: Mapping[str, Any]) -> Table:
             _interval(one["ci_low"], one["ci_high"], "{:+.1f}"),
         )
     if len(every) > _FEW:
-        table.add_row(f"and {len(every) - _FEW} more, none of them worse")
+        table.add_row(f"and {len(every) - _FEW} more, at or above the last one shown")
     return table
 
 

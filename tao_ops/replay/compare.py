@@ -16,6 +16,8 @@ from tao_ops.trained_rows import ROWS
 
 REWARD = 1e-9
 """Rewards nearer than this are equal."""
+CANDIDATE = "candidate"
+"""The arm whose scores a replay is about."""
 _STANDARD_ERRORS = 3.0
 """Means that are farther apart than this are not of the same process."""
 
@@ -141,8 +143,8 @@ def candidates(then: Mapping[str, Any], now: Mapping[str, Any]) -> Compared:
 
 def scores(then: Sequence[Row], now: Sequence[Row]) -> Compared:
     """By arm, benchmark and item: the same score and output; else each benchmark's means."""
-    if not then:
-        return Compared(None, False, "no scores of then are left")
+    if not any(row["arm"] == CANDIDATE for row in then):  # the turn was run again since, or they expired
+        return Compared(None, False, "no scores of the candidate of then are left")
     one, other = ({(r["arm"], r["benchmark"], r["item_id"]): r for r in each} for each in (then, now))
     both = one.keys() & other.keys()
     unequal = sum(one[name]["score"] != other[name]["score"] for name in both)

@@ -56,6 +56,18 @@ def test_outputs_slices_pace_and_contamination_are_told(judged: Any) -> None:
     assert (champion.seconds_a_token, champion.contaminated) == (0.5, 0)
 
 
+def test_rewards_of_a_model_that_is_not_of_the_report_are_not_told(judged: Any, new_turn: NewTurn) -> None:
+    """They are of its own turn's scorers."""
+    rows = judged.run.lake.read(EVALUATIONS).to_pylist()
+    told = [{**row, "tokens": 7, "flags": [], "reward": 0.5} for row in rows]
+    judged.run.lake.write(EVALUATIONS, told, turn=judged.run.turn, run_id=judged.run.run_id)
+    assert _report(judged).benchmarks["tickets"].outputs["i0"].reward == 0.5
+    later = new_turn(22)
+    later.evaluate([1.0, 0.0], [1.0, 1.0], versions=("cand", "next"))
+    other = stored_report(later.run.lake, read_report(later.folder), facts_of(read_report(judged.folder)["champion"]))
+    assert other.benchmarks["tickets"].outputs["i0"] == Output(7, (), None)
+
+
 def test_of_another_champion_no_pace_is_known(judged: Any, new_turn: NewTurn) -> None:
     later = new_turn(22)
     later.evaluate([1.0, 0.0], [1.0, 1.0], versions=("cand", "next"))

@@ -69,7 +69,7 @@ def test_the_worst_slices_are_shown() -> None:
     lines = _page(slices=slices).splitlines()
     at = lines.index("## Slices, the worst first")
     assert lines[at + 4] == "| exam, family=tea \\|x | 20 | 50.0 % | 30.0 % | -20.0 [-10.0, +20.0] |"
-    assert lines[at + 17] == "9 more, none of them worse."
+    assert lines[at + 17] == "9 more, at or above the last one shown."
 
 
 def test_a_candidate_of_the_base_model_has_a_page_without_more_figures() -> None:

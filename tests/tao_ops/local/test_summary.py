@@ -75,7 +75,7 @@ def test_slices_and_outputs_are_shown_under_the_scores() -> None:
         "family=f9 20 50.0 % 25.0 % -25.0 -35.0 to -15.0",
         "family=f0 20 50.0 % 50.0 % +0.0 -10.0 to +10.0",
     ]
-    assert lines[at + 9] == "and 2 more, none of them worse"
+    assert lines[at + 9] == "and 2 more, at or above the last one shown"
     at = lines.index("outputs tokens empty truncated repeated reward")
     assert lines[at + 1 : at + 3] == [
         "tickets, champion 12.3 0.0 % 2.0 % 0.0 % –",

@@ -197,7 +197,7 @@ def test_scores_are_compared_too_and_are_all_that_is_left_where_the_rows_are_gon
     run.lake.remove(EVALUATIONS, flywheel="shop")
     found = made.replay(until=Stage.EVALUATE, folder="third")
     assert found.stages[0].agreement is Agreement.UNKNOWN
-    assert found.stages[0].what == "no scores of then are left" and found.agrees
+    assert found.stages[0].what == "no scores of the candidate of then are left" and found.agrees
 
 
 def test_a_later_version_is_replayed_from_the_champion_of_then(made: Made) -> None:

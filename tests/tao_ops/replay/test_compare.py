@@ -93,6 +93,8 @@ def test_scores_are_compared_by_arm_benchmark_and_item() -> None:
     assert found.figures["means"] == {"exam/candidate": [0.5, 1.0]}
     assert not compare.scores(then, [one("i", 1.0, "2"), one("j", 0.0, "2")]).alike
     assert compare.scores([], then).equal is None
+    champions = [{**row, "arm": "champion"} for row in then]
+    assert compare.scores(champions, then).equal is None  # the turn was run again since
 
 
 def _weights(folder: Path, kind: str, numbers: list[float]) -> Path:
