@@ -88,9 +88,9 @@ def expire_versions(
         RegistryError: the registry cannot be used.
     """
     done = Upkeep("versions")
-    limited = [(one.name, one.retention.versions) for one in flywheels if one.retention.versions is not None]
-    for name, newest in limited:
-        gone = expire(name, newest, registry, say=say, dry_run=dry_run)
+    limited = [(one, one.retention.versions) for one in flywheels if one.retention.versions is not None]
+    for one, newest in limited:
+        gone = expire(one.name, newest, registry, say=say, dry_run=dry_run, approval_limit=one.gate.approval_limit)
         done.expired, done.files_before = done.expired + len(gone.versions), done.files_before + gone.files
         done.bytes_before, done.deleted = done.bytes_before + gone.bytes, done.deleted + gone.files
         if dry_run:

@@ -30,6 +30,8 @@ from tao_ops.submissions import (
 from tao_ops.telemetry import quiet
 
 DATABASE = "mlflow"
+EXPIRED = "tao.expired"
+"""The tag of a version whose weights are deleted."""
 
 
 class MlflowVersions:
@@ -65,15 +67,20 @@ class MlflowVersions:
         )
 
     def register(self, submission: Submission) -> int:
-        """Make the version; the version of an earlier try of the same run is taken up, with the verdict of now."""
+        """Make the version; the version of an earlier try of the same run is taken up, with the verdict of now.
+
+        Where its weights were deleted and are there again, it is expired no more.
+        """
         s, told = submission, tags(submission)
         version = self.find(s.flywheel, run_id=s.run_id, model_version=s.candidate["model_version"])
         with self._mlflow() as client:
             if version is not None:
-                earlier = client.get_model_version(s.flywheel, str(version)).run_id
-                log_documents(client, earlier, s)
+                earlier = client.get_model_version(s.flywheel, str(version))
+                log_documents(client, earlier.run_id, s)
                 for key, value in told.items():
                     client.set_model_version_tag(s.flywheel, str(version), key, value)
+                if EXPIRED in earlier.tags and any(Path(s.candidate["path"]).glob("*.safetensors")):
+                    client.delete_model_version_tag(s.flywheel, str(version), EXPIRED)
                 client.update_model_version(s.flywheel, str(version), description=description(s))
                 return version
             run = self._run(client, s, told)

@@ -88,7 +88,7 @@ def render(candidate: Mapping[str, Any], report: Mapping[str, Any], verdict: Map
     sections = [
         f"# {report['flywheel']}, turn {report['turn']}",
         _about(candidate, report, base),
-        _evaluation(report),
+        _evaluation(report, verdict),
         _verdict(verdict),
         _training(candidate),
         _made_with(candidate),
@@ -129,7 +129,7 @@ def _about(candidate: Mapping[str, Any], report: Mapping[str, Any], base: Base) 
     )
 
 
-def _evaluation(report: Mapping[str, Any]) -> str:
+def _evaluation(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     rows = [
         (
             line["name"] + (" (primary)" if line.get("primary") else ""),
@@ -143,11 +143,20 @@ def _evaluation(report: Mapping[str, Any]) -> str:
     ]
     titles = ("benchmark", "metric", "items", "champion", "control", "candidate", "difference, points", "p")
     against = report["champion"]["version"]
-    judged = f"version {against}" if against else "the base model"
+    judged, moved = _champion(against), verdict.get("champion", {}).get("version", against)
+    note = (
+        f"\n\nThe table is against an earlier champion, {judged}; the verdict is against {_champion(moved)}."
+        if moved != against
+        else ""
+    )
     return (
         f"## Evaluation\n\nIn percent with 95 % intervals, on items that were never trained on; the champion is "
-        f"{judged}, the control is the champion with worked examples in its prompt.\n\n{_table(titles, rows)}"
+        f"{judged}, the control is the champion with worked examples in its prompt.{note}\n\n{_table(titles, rows)}"
     )
+
+
+def _champion(version: int) -> str:
+    return f"version {version}" if version else "the base model"
 
 
 def _verdict(verdict: Mapping[str, Any]) -> str:

@@ -95,7 +95,7 @@ class Registered:
 
 def tags(s: Submission) -> dict[str, str]:
     """The tags of its version and of its MLflow run."""
-    primary: Mapping[str, Any] = next((one for one in s.report.get("benchmarks", []) if one.get("primary")), {})
+    primary: Mapping[str, Any] = next((one for one in _judged(s) if one.get("primary")), {})
     figures = {
         "method": s.candidate.get("method"),
         "benchmark": primary.get("name"),
@@ -142,9 +142,29 @@ def description(s: Submission) -> str:
     return f"Turn {s.turn}, run {s.run_id}: {s.verdict['decision']}."
 
 
+def _judged(s: Submission) -> list[Mapping[str, Any]]:
+    """The report's lines, with the difference that the verdict rests on: it may be to a later champion."""
+    found = {one["benchmark"]: one for one in s.verdict.get("findings", []) if not one["slice"]}
+    moved = _champion(s.verdict) != _champion(s.report)
+    lines: list[Mapping[str, Any]] = []
+    for line in s.report.get("benchmarks", []):
+        told = dict(line)
+        if (finding := found.get(line["name"])) is not None:
+            told |= {"delta": finding["delta"], "p_value": finding["p_value"]}
+            if moved and line.get("candidate") is not None:
+                told["champion"] = line["candidate"] - finding["delta"]  # both over the same items
+        lines.append(told)
+    return lines
+
+
+def _champion(document: Mapping[str, Any]) -> int | None:
+    version: int | None = document.get("champion", {}).get("version")
+    return version
+
+
 def _metrics(s: Submission) -> dict[str, float]:
     found = {**(s.candidate.get("metrics") or {}), **s.rewards}
-    for benchmark in s.report.get("benchmarks", []):
+    for benchmark in _judged(s):
         for name in ("champion", "control", "candidate", "delta", "p_value"):
             found[f"{benchmark['name']}.{name}"] = benchmark.get(name)
     return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}

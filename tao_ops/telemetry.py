@@ -21,6 +21,7 @@ _QUIET = {
 _CALM = {
     "GIT_PYTHON_REFRESH": "quiet",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "OMP_WAIT_POLICY": "passive",  # threads that wait give their core away; read when torch is loaded, by whomever
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
     "TOKENIZERS_PARALLELISM": "false",

@@ -1,6 +1,7 @@
 """What a person decides about versions: promote, reject, roll back. Each holds the flywheel's lock, and is told.
 
-An answer that was given before is found and changes nothing, so that a command may run again after a kill.
+An answer that was given before is found and changes nothing, so that a command may run again after a kill; all but a
+rollback that does not say where to, which goes one more step back each time.
 """
 
 from dataclasses import dataclass
@@ -15,12 +16,9 @@ from tao_ops.models import model_ref
 from tao_ops.records import Progress
 from tao_ops.registry import record
 from tao_ops.registry.again import decide_again
-from tao_ops.registry.record import BASE, Answer, ChampionEvent, EventKind
+from tao_ops.registry.record import BASE, TIME_LIMIT, Answer, ChampionEvent, EventKind
 from tao_ops.registry.versions import Registry
 from tao_ops.submissions import Registered
-
-TIME_LIMIT = "time limit"
-"""Who rejected, where nobody answered."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ def promote(
 
     Raises:
         ConfigError: ``version`` is the base model.
-        DataError: there is no such version; its verdict is no promote, or is none any more; or it was rejected, by a
-            person or by time.
+        DataError: there is no such version; its verdict is no promote, or is none any more; it was rejected, by a
+            person or by time; or it was promoted, and is the champion no more.
         ModelError: its folder is not the model that was registered, or its weights are deleted.
         RegistryError: the registry cannot be used.
     """
@@ -94,7 +92,7 @@ def promote(
 
 
 def reject(flywheel: Flywheel, version: int, person: Person, *, registry: Registry, say: Progress) -> Decided:
-    """Answer a version that is pending with no.
+    """Answer a version that is pending with no; that its time is over changes no answer that was given.
 
     Raises:
         DataError: there is no such version, or it does not wait for an answer.
@@ -107,6 +105,9 @@ def reject(flywheel: Flywheel, version: int, person: Person, *, registry: Regist
         answered = record.answer(registry.events(name), version)
         if answered is Answer.REJECTED:
             say(f"version {version} of {name} is rejected already")
+            return Decided(champion, champion, changed=False)
+        if answered is Answer.APPROVED and person.who == TIME_LIMIT:
+            say(f"version {version} of {name} was answered before its time was over: it was promoted")
             return Decided(champion, champion, changed=False)
         if answered is not Answer.PENDING:
             is_champion = version == champion
@@ -186,21 +187,36 @@ def _standing(history: list[ChampionEvent], one: Registered) -> str:
 
 
 def _see_approvable(registry: Registry, flywheel: Flywheel, one: Registered, now: datetime) -> None:
-    """Neither rejected, nor pending for too long; the latter is rejected here."""
+    """Neither promoted before, nor rejected, nor pending for too long; the latter is rejected here."""
     name, history, limit = flywheel.name, registry.events(flywheel.name), flywheel.gate.approval_limit
     answered, last = record.answer(history, one.version), record.settled(history, one.version)
     mend = "wait for the next turn's candidate, or promote it with --force, as a decision of your own"
+    if last is not None and last.kind is EventKind.PROMOTE:
+        raise DataError(
+            f"version {one.version} was promoted at {last.at:%Y-%m-%d %H:%M}, and {_end(history, one.version)}",
+            where=name,
+            mend=f"`tao registry rollback {name} --to {one.version}`, or promote it with --force",
+        )
     if answered is Answer.REJECTED and last is not None:
         when = f"{last.at:%Y-%m-%d %H:%M}"
         raise DataError(
             f"version {one.version} was rejected by {last.who} at {when}: {last.why}", where=name, mend=mend
         )
-    if answered is Answer.PENDING:
-        asked = next(e.at for e in reversed(history) if e.kind is EventKind.PENDING and e.version == one.version)
-        if now - asked > limit:
-            why = f"nobody answered within {limit}"
-            registry.reject(name, one.version, who=TIME_LIMIT, why=why)
-            raise DataError(f"version {one.version} is rejected by now: {why}", where=name, mend=mend)
+    if one.version in record.overdue(history, limit, now):
+        why = f"nobody answered within {limit}"
+        registry.reject(name, one.version, who=TIME_LIMIT, why=why)
+        raise DataError(f"version {one.version} is rejected by now: {why}", where=name, mend=mend)
+
+
+def _end(history: list[ChampionEvent], version: int) -> str:
+    """How it ceased to be the champion."""
+    end = record.ended(history, version)
+    if end is None:
+        return "is the champion no more"
+    when = f"{end.at:%Y-%m-%d %H:%M}"
+    if end.kind is EventKind.ROLLBACK:
+        return f"taken back by {end.who} at {when}: {end.why}"
+    return f"replaced by version {end.to_version} at {when}"
 
 
 def _see_verdict(

@@ -7,6 +7,7 @@ all of these the versions that their training began at, and so on down.
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tao_ops.errors import MissingInput
@@ -32,26 +33,47 @@ class Expired:
     bytes: int = 0
 
 
-def kept(versions: Sequence[Registered], history: list[ChampionEvent], champion: int, *, newest: int) -> set[int]:
-    """The versions whose weights stay."""
+def kept(
+    versions: Sequence[Registered],
+    history: list[ChampionEvent],
+    champion: int,
+    *,
+    newest: int,
+    overdue: Collection[int] = (),
+) -> set[int]:
+    """The versions whose weights stay; those that are ``overdue`` don't for their question's sake."""
     began = {one.version: one.base_version for one in versions}
     wanted: set[int] = set(sorted(began)[-newest:])
     wanted |= {champion, record.previous(history, champion) or record.BASE}
-    wanted |= {v for v in began if record.answer(history, v) is Answer.PENDING}
+    wanted |= {v for v in began if record.answer(history, v) is Answer.PENDING and v not in overdue}
     return _with_bases(wanted, began)
 
 
-def expire(flywheel: str, newest: int, registry: Registry, *, say: Progress, dry_run: bool = False) -> Expired:
+def expire(
+    flywheel: str,
+    newest: int,
+    registry: Registry,
+    *,
+    say: Progress,
+    dry_run: bool = False,
+    approval_limit: timedelta | None = None,
+) -> Expired:
     """Delete the weights of versions that are not kept; done again, it finishes what a kill left half done.
 
     A folder is touched only if it is this version's by its own manifest, and no kept version's.
+
+    Args:
+        approval_limit: what has waited for an answer for longer is rejected first; by default nothing is.
 
     Raises:
         RegistryError: the registry cannot be used; nothing was deleted.
     """
     with registry.lock(flywheel):
-        versions, history = registry.versions(flywheel), registry.events(flywheel)
-        stay = kept(versions, history, registry.champion_version(flywheel), newest=newest)
+        now, versions, history = datetime.now(UTC), registry.versions(flywheel), registry.events(flywheel)
+        overdue = [] if approval_limit is None else record.overdue(history, approval_limit, now)
+        stay = kept(versions, history, registry.champion_version(flywheel), newest=newest, overdue=overdue)
+        if approval_limit is not None and not dry_run:
+            registry.reject_overdue(flywheel, approval_limit, now, say=say)
         in_use = {one.path for one in versions if one.version in stay}
         done, files, size = [], 0, 0
         for one in versions:

@@ -4,7 +4,7 @@ Every function takes a connection to the database ``tao`` and works within the c
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BASE = 0
 """The base model's version."""
+TIME_LIMIT = "time limit"
+"""Who rejected, where nobody answered."""
+_BY_RUN, _ON_ANOTHER_LOOK = "run ", ", on another look"
 
 _NEWEST = "gate_tests"
 """The last of the tables to be made: where it is there, all are."""
@@ -171,9 +174,30 @@ def answer(history: list[ChampionEvent], version: int) -> Answer | None:
 
 
 def settled(history: list[ChampionEvent], version: int) -> ChampionEvent | None:
-    """The last time that a version was promoted or rejected, if it ever was."""
+    """The last time that a version was promoted, or rejected by a person or by time, if it ever was.
+
+    A run that takes back its own question is none of these: its next verdict may be another.
+    """
     ends = [e for e in history if e.kind in (EventKind.PROMOTE, EventKind.REJECT) and _about(e) == version]
-    return ends[-1] if ends else None
+    answers = [e for e in ends if not _is_of_run(e)]
+    return answers[-1] if answers else None
+
+
+def taken_back(run_id: str, why: str) -> tuple[str, str]:
+    """Who and why, of the event that a run takes its question back by; :func:`settled` knows it by these."""
+    return f"{_BY_RUN}{run_id}", f"{why}{_ON_ANOTHER_LOOK}"
+
+
+def overdue(history: list[ChampionEvent], limit: timedelta, now: datetime) -> list[int]:
+    """The versions that have waited for an answer for longer than ``limit``, in their order."""
+    asked = {_about(e): e.at for e in history if e.kind is EventKind.PENDING}
+    return [v for v, at in sorted(asked.items()) if now - at > limit and answer(history, v) is Answer.PENDING]
+
+
+def ended(history: list[ChampionEvent], version: int) -> ChampionEvent | None:
+    """The last time that a version ceased to be the champion; None where it never did."""
+    moves = [e for e in history if e.kind in MOVES and e.from_version == version]
+    return moves[-1] if moves else None
 
 
 def previous(history: list[ChampionEvent], champion: int) -> int | None:
@@ -229,6 +253,11 @@ def test_number(
     ).fetchone()
     assert row is not None
     return int(row["number"])
+
+
+def _is_of_run(event: ChampionEvent) -> bool:
+    by_run = event.who.startswith(_BY_RUN) and event.why.endswith(_ON_ANOTHER_LOOK)
+    return event.kind is EventKind.REJECT and by_run
 
 
 def _about(event: ChampionEvent) -> int:

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tao_ops.benchmarks.decide import Decision
 from tao_ops.database import advisory_lock, connect
 from tao_ops.errors import RegistryError
 from tao_ops.mlflow_versions import MlflowVersions
 from tao_ops.models import ModelFacts
-from tao_ops.records import ModelRef
+from tao_ops.records import ModelRef, Progress
 from tao_ops.registry import record
-from tao_ops.registry.record import BASE, Answer, ChampionEvent, EventKind
+from tao_ops.registry.record import BASE, TIME_LIMIT, Answer, ChampionEvent, EventKind
 from tao_ops.submissions import Registered, Submission
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class Registry:
         """Give a candidate its version, whatever the verdict. A retry of the same run gets the same one.
 
         Args:
-            pending: whether a person is asked; not again where one has answered.
+            pending: whether a person is asked; not again where one has answered. A question that was put before is
+                taken back where the verdict is no promote any more.
         """
         flywheel, version = submission.flywheel, self._versions.register(submission)
         who, why = f"run {submission.run_id}", f"turn {submission.turn}: {submission.verdict['decision']}"
@@ -94,11 +96,12 @@ class Registry:
             if not any(e.kind is EventKind.REGISTERED and e.version == version for e in history):
                 record.add(connection, flywheel, EventKind.REGISTERED, who=who, why=why, **about)
             answered = record.answer(history, version)
-            if pending and answered is None and record.settled(history, version) is None:
+            if pending and answered is not Answer.PENDING and record.settled(history, version) is None:
                 asks = f"the gate says promote; {why}"
                 record.add(connection, flywheel, EventKind.PENDING, who=who, why=asks, **about)
-            elif not pending and answered is Answer.PENDING:
-                record.add(connection, flywheel, EventKind.REJECT, who=who, why=f"{why}, on another look", **about)
+            elif answered is Answer.PENDING and submission.verdict["decision"] != Decision.PROMOTE:
+                who, why = record.taken_back(submission.run_id, why)
+                record.add(connection, flywheel, EventKind.REJECT, who=who, why=why, **about)
             self._mirror(connection, flywheel, champion, version)
         return version
 
@@ -118,6 +121,13 @@ class Registry:
     def reject(self, flywheel: str, version: int, *, who: str, why: str) -> None:
         """Write down that ``version`` does not become the champion."""
         self._tell(flywheel, version, EventKind.REJECT, who, why)
+
+    def reject_overdue(self, flywheel: str, limit: timedelta, now: datetime, *, say: Progress) -> None:
+        """Reject what has waited for an answer for longer than ``limit``; the caller holds the lock."""
+        for version in record.overdue(self.events(flywheel), limit, now):
+            why = f"nobody answered within {limit}"
+            self.reject(flywheel, version, who=TIME_LIMIT, why=why)
+            say(f"version {version} of {flywheel} is rejected: {why}")
 
     def expire(self, flywheel: str, version: int, *, why: str) -> None:
         """Write down, once, that the weights of ``version`` are deleted."""

@@ -1,6 +1,7 @@
 """``register``: candidate and verdict → a version; the champion moves only on promote."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def run(run: Run) -> StageReport:
 
     Where the champion has moved since the report, the gate's rule decides again over stored evaluations of the new
     one. A retry after a kill finds what it did before: the same version, and no second promotion. A version that was
-    promoted or rejected once stays so, whoever moved the champion since.
+    promoted or rejected once stays so, whoever moved the champion since. What has waited for a person for longer than
+    ``gate.approval_limit`` is rejected.
 
     Raises:
         MissingInput: ``update``, ``evaluate`` or ``gate`` has not run, or the new champion has no stored scores.
@@ -44,6 +46,7 @@ def run(run: Run) -> StageReport:
     with registry.lock(flywheel):
         if registry.repair_aliases(flywheel):
             run.say("an alias in MLflow had been moved by hand; it is back where it belongs")
+        registry.reject_overdue(flywheel, run.flywheel.gate.approval_limit, datetime.now(UTC), say=run.say)
         before = registry.champion_version(flywheel)
         mine = registry.version_of(flywheel, run_id=run.run_id, model_version=candidate["model_version"])
         if mine is not None and (done := _settled(run, registry, mine, before)) is not None:
@@ -105,8 +108,9 @@ def _settled(run: Run, registry: Registry, mine: int, champion: int) -> StageRep
     elif last is not None:
         ended = "promoted" if last.kind is record.EventKind.PROMOTE else "rejected"
         run.say(f"version {mine} is this run's and was {ended} at {last.at:%Y-%m-%d %H:%M} by {last.who}: it stays so")
-    # Neither is without a promote of the gate, or a person's in spite of it.
-    return _report(run.flywheel.name, mine, Decision.PROMOTE.value, is_champion=mine == champion, pending=False)
+    # As it was registered: the verdict among the artifacts may be another by now.
+    was = next(one.verdict for one in registry.versions(run.flywheel.name) if one.version == mine)
+    return _report(run.flywheel.name, mine, was, is_champion=mine == champion, pending=False)
 
 
 def _same_candidate(
@@ -122,7 +126,7 @@ def _same_candidate(
         )
 
 
-def _report(flywheel: str, version: int, decision: str, *, is_champion: bool, pending: bool) -> StageReport:
+def _report(flywheel: str, version: int, decision: str | None, *, is_champion: bool, pending: bool) -> StageReport:
     alias = "champion" if is_champion else None
     metrics = {"model": flywheel, "version": version, "alias": alias, "decision": decision, "pending": pending}
     return StageReport(stage="register", rows_in=1, rows_out=1, metrics=metrics)

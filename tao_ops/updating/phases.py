@@ -75,9 +75,12 @@ def train(run: Attempt, plan: Plan, rewards: Rewarder, folder: Path) -> tuple[Mo
             learnt, told = _phases(run, plan, rewards, begun, curves)
         made = begun / learnt[-1].value
         rows = _keep_rows(begun, made, learnt)
-        done = folder / f"candidate-{model_digest(made)}"
+        digest = model_digest(made)
+        done = folder / f"candidate-{digest}"
         if not done.is_dir():
             made.rename(done)
+        elif model_digest(done) != digest:
+            _restore(made, done)
         trained_rows.discard(begun)
     return model_ref(done), {
         **told[learnt[-1].value],
@@ -108,6 +111,18 @@ def _keep_rows(begun: Path, made: Path, learnt: Sequence[Method]) -> pa.Table:
     with replaced(made / trained_rows.ROWS) as fresh:
         pq.write_table(rows, fresh)
     return rows
+
+
+def _restore(made: Path, done: Path) -> None:
+    """Give an earlier candidate, the same model, its files again: its weights were past their retention.
+
+    They are copied, so that ``made`` is whole until all of them are there, whenever it is killed.
+    """
+    for path in sorted(path for path in made.rglob("*") if path.is_file()):
+        target = done / path.relative_to(made)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(target) as fresh:
+            shutil.copyfile(path, fresh)
 
 
 @contextmanager

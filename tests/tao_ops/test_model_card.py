@@ -89,6 +89,16 @@ def test_the_text_tells_data_scores_verdict_and_how_it_was_trained() -> None:
     assert "bad" not in text and "holdout" not in text and "then" not in text.split("## Training")[1]
 
 
+def test_a_verdict_against_another_champion_than_the_tables_is_told() -> None:
+    judged = {**VERDICT, "champion": {"version": 3}}
+    moved = {**VERDICT, "champion": {"version": 5}}
+    told = "The table is against an earlier champion, version 3; the verdict is against version 5."
+    assert told not in model_card.render(CANDIDATE, REPORT, judged, QWEN)
+    assert told in model_card.render(CANDIDATE, REPORT, moved, QWEN)
+    back = {**VERDICT, "champion": {"version": 0}}
+    assert "the verdict is against the base model." in model_card.render(CANDIDATE, REPORT, back, QWEN)
+
+
 def test_a_licence_that_nobody_tells_is_the_base_models() -> None:
     head, text = _card(Base("own", None))
     assert (head["license"], head["license_name"]) == ("other", "as the base model's")

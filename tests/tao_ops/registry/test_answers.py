@@ -14,7 +14,8 @@ from tao_ops.config import Approval, GateConfig
 from tao_ops.errors import ConfigError, DataError, ModelError
 from tao_ops.models import model_digest
 from tao_ops.registry import Answer, EventKind, Registry, open_registry, record
-from tao_ops.registry.answers import TIME_LIMIT, Decided, Person, promote, reject, rollback
+from tao_ops.registry.answers import Decided, Person, promote, reject, rollback
+from tao_ops.registry.record import TIME_LIMIT
 from tao_ops.stages import Run, gate, register
 
 LOW, MIDDLE, GOOD, HIGH = ([1.0] * right + [0.0] * (100 - right) for right in (3, 50, 65, 80))
@@ -131,6 +132,36 @@ def test_nobody_approves_what_waited_for_too_long(manual: Turns) -> None:
         manual.promote(1, later=limit + timedelta(minutes=1))
     assert (manual.champion, manual.answer(1)) == (0, Answer.REJECTED)
     assert manual.registry.events(manual.name)[-1].who == TIME_LIMIT
+
+
+def test_what_was_taken_back_is_promoted_again_by_force_alone(manual: Turns) -> None:
+    manual.end(20, _base(), HIGH)
+    manual.promote(1)
+    manual.rollback(person=Person("ben", "complaints"))
+    told = r"version 1 was promoted at .*, and taken back by ben at .*: complaints .*rollback \S+ --to 1.*--force"
+    with pytest.raises(DataError, match=told):
+        manual.promote(1)
+    assert manual.champion == 0
+    manual.promote(1, force=True)
+    assert manual.champion == 1
+
+
+def test_a_promotion_that_a_later_one_took_the_place_of_is_not_repeated(auto: Turns) -> None:
+    _, first = auto.end(20, _base(), GOOD)
+    auto.end(21, (1, first, GOOD), HIGH)
+    with pytest.raises(DataError, match=r"version 1 was promoted at .*, and replaced by version 2 at "):
+        auto.promote(1)
+    assert auto.champion == 2
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_the_end_of_the_time_changes_no_answer(manual: Turns, *, promoted: bool) -> None:
+    manual.end(20, _base(), HIGH)
+    (manual.promote if promoted else manual.reject)(1)
+    champion, events = manual.champion, len(manual.registry.events(manual.name))
+    late = Person(TIME_LIMIT, "nobody answered within 20:00:00")
+    assert manual.reject(1, late) == Decided(champion, champion, changed=False)
+    assert len(manual.registry.events(manual.name)) == events
 
 
 @pytest.mark.parametrize(("scores", "champion"), [(HIGH, 2), (MIDDLE, 1)])

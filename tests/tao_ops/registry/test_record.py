@@ -1,6 +1,6 @@
 """What is read out of a flywheel's history."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tao_ops.registry import record
 from tao_ops.registry.record import Answer, ChampionEvent, EventKind
@@ -54,6 +54,26 @@ def test_an_approval_stands_where_the_last_answer_left_it() -> None:
         assert record.answer(history, 1) is expected
     # Nobody was asked about a version that the gate alone promoted.
     assert record.answer([_event(EventKind.PROMOTE, 0, 2, 2)], 2) is None
+
+
+def test_what_a_run_said_no_to_on_another_look_is_no_answer() -> None:
+    asked = _event(EventKind.PENDING, 0, 0, 1)
+    by_run = ChampionEvent(EventKind.REJECT, AT, "run manual__1", "turn t: reject, on another look", 0, 0, 1)
+    assert record.answer([asked, by_run], 1) is Answer.REJECTED
+    assert record.settled([asked, by_run], 1) is None
+    by_person = ChampionEvent(EventKind.REJECT, AT, "run down", "too terse", 0, 0, 1)
+    assert record.settled([asked, by_person], 1) == by_person
+
+
+def test_overdue_is_what_was_asked_last_before_the_limit_and_not_answered() -> None:
+    limit = timedelta(hours=20)
+    history = [
+        _event(EventKind.PENDING, 0, 0, 1),
+        _event(EventKind.PENDING, 0, 0, 2),
+        _event(EventKind.REJECT, 0, 0, 2),
+    ]
+    assert record.overdue(history, limit, AT + limit) == []
+    assert record.overdue(history, limit, AT + limit + timedelta(seconds=1)) == [1]
 
 
 def test_an_event_touches_the_versions_that_it_moved_the_champion_between() -> None:

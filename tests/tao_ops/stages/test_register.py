@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tao_ops.database import sibling_url, with_driver
 from tao_ops.errors import MissingInput, ModelError
 from tao_ops.files import read_json
 from tao_ops.registry import Answer, EventKind, Registry, open_registry
+from tao_ops.registry.record import TIME_LIMIT
 from tao_ops.settings import PROJECT
 from tao_ops.stages import gate, register
 from tao_ops.tables import EVALUATIONS, TURNS
@@ -183,6 +185,61 @@ def test_what_a_person_took_back_stays_back_when_the_stage_runs_again(new_turn: 
     report = register.run(judged.run)
     assert report.metrics["alias"] is None
     assert _registry(judged).champion_version(name) == 0
+
+
+def test_a_no_of_the_run_itself_stands_in_no_later_promotions_way(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    said: list[str] = []
+    run = _manual(judged, said)
+    pending = []
+    # Evaluated again by hand, the same candidate is better, worse, and better once more.
+    for scores in (HIGH, LOW, HIGH):
+        judged.evaluate(MIDDLE, scores)
+        gate.run(run)
+        pending.append(register.run(run).metrics["pending"])
+    assert pending == [True, False, True]
+    kinds = [event.kind for event in _registry(judged).events(run.flywheel.name)]
+    assert kinds == [EventKind.REGISTERED, EventKind.PENDING, EventKind.REJECT, EventKind.PENDING]
+    # Where the gate has the last word by now, nobody needs to say no to the question first.
+    report = register.run(judged.run)
+    assert report.metrics["alias"] == "champion"
+    assert _registry(judged).events(run.flywheel.name)[-1].kind is EventKind.PROMOTE
+    assert len(_registry(judged).events(run.flywheel.name)) == 5
+
+
+def test_what_was_settled_keeps_the_verdict_that_it_had(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(HIGH, LOW)
+    gate.run(judged.run)
+    register.run(judged.run)
+    name = judged.run.flywheel.name
+    _registry(judged).promote(name, 1, expected_champion=0, who="ana", why="a demonstration")
+    report = register.run(judged.run)
+    assert (report.metrics["alias"], report.metrics["decision"]) == ("champion", "reject")
+
+
+def test_what_waited_for_too_long_is_rejected_when_the_next_turn_registers(
+    new_turn: NewTurn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = new_turn(20), new_turn(21)
+    said: list[str] = []
+    first.evaluate(LOW, HIGH)
+    second.evaluate(HIGH, LOW, versions=("base", "late"))
+    for judged in (first, second):
+        gate.run(_manual(judged, said))
+    register.run(_manual(first, said))
+    name = first.run.flywheel.name
+    short = GateConfig(approval=Approval.MANUAL).model_copy(update={"approval_limit": timedelta(0)})
+    run = _manual(second, said)
+    register.run(replace(run, flywheel=run.flywheel.model_copy(update={"gate": short})))
+    (rejected,) = [e for e in _registry(first).events(name) if e.kind is EventKind.REJECT]
+    assert (rejected.version, rejected.who) == (1, TIME_LIMIT)
+    assert any(f"version 1 of {name} is rejected: nobody answered within" in line for line in said)
+
+
+def _manual(judged: Any, said: list[str]) -> Any:
+    flywheel = judged.run.flywheel.model_copy(update={"gate": GateConfig(approval=Approval.MANUAL)})
+    return replace(judged.run, flywheel=flywheel, say=said.append)
 
 
 def test_the_models_folder_gets_its_card_which_mlflow_has_too(new_turn: NewTurn) -> None:

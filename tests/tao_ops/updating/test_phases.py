@@ -129,6 +129,22 @@ def test_a_kill_before_the_firsts_model_is_kept_trains_it_no_second_time(
     assert "dpo was done by an earlier attempt" in shop.said
 
 
+def test_a_candidate_whose_weights_were_deleted_gets_them_back_when_it_is_trained_again(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _at(monkeypatch, "grpo", _nothing)
+    first = update.run(run)
+    folder = _folder(run) / f"candidate-{first.metrics['candidate']}"
+    (folder / "README.md").write_text("the card", encoding="utf-8")
+    for path in (*folder.glob("*.safetensors"), folder / "tokenizer.json"):
+        path.unlink()
+    again = update.run(run)
+    assert again.metrics == first.metrics
+    assert model_ref(folder).model_version == first.metrics["candidate"]
+    assert (folder / "README.md").is_file() and (folder / "training_rows.parquet").is_file()
+    assert not (_folder(run) / ".update").exists() and not list(folder.glob(".*"))
+
+
 @pytest.mark.parametrize(("method", "after"), [("dpo", False), ("dpo", True), ("grpo", False), ("grpo", True)])
 def test_an_erasure_meanwhile_ends_it_and_leaves_nothing_that_has_learned_the_rows(
     run: Any, monkeypatch: pytest.MonkeyPatch, method: str, *, after: bool
