@@ -314,7 +314,10 @@ def test_what_was_written_during_a_query_makes_it_unreadable(tmp_path: Path) -> 
         writer.commit()
         time.sleep(0.01)
     writer.close()
-    assert told == [NoResult("unreadable", "it changed while it was read")]
+    (found,) = told
+    assert isinstance(found, NoResult) and found.kind == "unreadable"
+    # On a busy machine the first write may come before the query's own look at the file.
+    assert found.why in {"it changed while it was read", "its last writes are still in the -wal file"}
 
 
 def test_a_lock_that_passes_is_no_verdict(tmp_path: Path) -> None:
