@@ -151,10 +151,7 @@ def _begin(stored: Stored, start: Stage | None, until: Stage) -> tuple[Stage, di
     skipped = {}
     for stage in STAGES[: STAGES.index(begin)]:
         missing = stored.missing(stage)
-        why = (
-            f"the turn's {' and '.join(missing)} are gone: expired, replaced or erased" if missing else "not asked for"
-        )
-        skipped[stage.value] = why if start is None or missing else "not asked for"
+        skipped[stage.value] = _gone(missing) if missing else "not asked for"
     return begin, skipped
 
 
