@@ -24,6 +24,7 @@ from tao_ops.config.scorers import (
     SqlConfig,
     SqlExecutionConfig,
 )
+from tao_ops.config.serve import CanaryConfig, CanaryLimits, CaptureConfig, RequestLimits, ServeConfig
 from tao_ops.config.sources import Format, SourceConfig, TaskRule
 from tao_ops.config.stages import (
     BudgetConfig,
@@ -60,6 +61,9 @@ __all__ = [
     "BootstrapConfig",
     "BudgetConfig",
     "CalibrationConfig",
+    "CanaryConfig",
+    "CanaryLimits",
+    "CaptureConfig",
     "ConsensusConfig",
     "Correction",
     "Duration",
@@ -94,10 +98,12 @@ __all__ = [
     "RefusalConfig",
     "RegexConfig",
     "RepetitionConfig",
+    "RequestLimits",
     "RetentionConfig",
     "RewardModelConfig",
     "SamplerConfig",
     "ScorerConfig",
+    "ServeConfig",
     "ServerConfig",
     "Share",
     "SourceConfig",

@@ -8,8 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
-_DURATION = re.compile(r"(\d+)\s*([dhm])")
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+_DURATION = re.compile(r"(\d+)\s*([dhms])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 class Strict(BaseModel):
@@ -23,7 +23,7 @@ def _duration(value: Any) -> Any:
         return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r} is not a duration: write 2d, 12h or 30m")
+        raise ValueError(f"{value!r} is not a duration: write 2d, 12h, 30m or 15s")
     try:
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
     except OverflowError:
@@ -31,12 +31,12 @@ def _duration(value: Any) -> Any:
 
 
 def _written(value: timedelta) -> str:
-    minutes = value // timedelta(minutes=1)
-    for unit, length in (("d", 24 * 60), ("h", 60)):
-        if minutes % length == 0:
-            return f"{minutes // length}{unit}"
-    return f"{minutes}m"
+    seconds = value // timedelta(seconds=1)
+    for unit, length in (("d", 24 * 3600), ("h", 3600), ("m", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_written, str, when_used="json")]
-"""A length of time in YAML: ``2d``, ``12h``, ``30m``."""
+"""A length of time in YAML: ``2d``, ``12h``, ``30m``, ``15s``."""

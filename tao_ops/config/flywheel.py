@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 from tao_ops.config.base import Strict
 from tao_ops.config.gate import GateConfig
 from tao_ops.config.scorers import JudgeConfig, RewardModelConfig, same_folder
+from tao_ops.config.serve import ServeConfig
 from tao_ops.config.sources import SourceConfig
 from tao_ops.config.stages import (
     EngineConfig,
@@ -53,6 +54,7 @@ class Flywheel(Strict):
     update: UpdateConfig = UpdateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
+    serve: ServeConfig = ServeConfig()
     retention: RetentionConfig = RetentionConfig()
 
     _include: Path = PrivateAttr()
@@ -142,8 +144,9 @@ class Flywheel(Strict):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything the YAML says, and of the files that it names: prompts, suites, worked examples, …."""
-        sha = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
+        """SHA-256 of all that the YAML says of turns, and of the files that it names: prompts, suites, examples, …."""
+        told = self.model_dump(mode="json", exclude={"serve"})  # how a model is served makes no other turn of it
+        sha = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         for path in self._named_files():
             sha.update(path.read_bytes())
         return sha.hexdigest()

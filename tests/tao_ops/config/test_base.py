@@ -18,6 +18,7 @@ class _Part(Strict):
     ("written", "meant"),
     [
         ("2d", timedelta(days=2)),
+        ("15s", timedelta(seconds=15)),
         ("12h", timedelta(hours=12)),
         ("30m", timedelta(minutes=30)),
         ("0d", timedelta()),
@@ -32,7 +33,7 @@ def test_a_length_of_time_is_days_hours_or_minutes(written: Any, meant: timedelt
 
 @pytest.mark.parametrize("written", ["", "2", "d", "2w", "-1d", "1.5h", "2d 3h", "2D", "P2D", 2, 2.0, None, True, []])
 def test_what_is_no_length_of_time_is_said_with_the_forms(written: Any) -> None:
-    with pytest.raises(ValidationError, match="is not a duration: write 2d, 12h or 30m"):
+    with pytest.raises(ValidationError, match="is not a duration: write 2d, 12h, 30m or 15s"):
         _Part(lateness=written)
 
 

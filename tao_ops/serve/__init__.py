@@ -1,0 +1,1 @@
+"""Serving: the champion answers users, and what they ask feeds the next turn."""
