@@ -13,7 +13,7 @@ TORCH := $(if $(UV_FIND_LINKS),,--torch-backend cpu)
 ENVIRONMENT := $(VENV)/.installed
 FLYWHEEL ?= tickets
 
-.PHONY: help flywheel up down test install check bench trials results lock clean
+.PHONY: help flywheel up down serve test install check bench trials results lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ up: $(ENVIRONMENT) ## PostgreSQL and Airflow, to stay; prints the address and ho
 
 down: $(ENVIRONMENT) ## stop what `make up` started
 	@$(BIN)/tao local down
+
+serve: $(ENVIRONMENT) ## the champion, for OpenAI clients on http://127.0.0.1:8000/v1 (FLYWHEEL=tickets)
+	@$(BIN)/tao serve $(FLYWHEEL)
 
 test: $(ENVIRONMENT) ## all tests
 	@TAO_CACHE=$${TAO_CACHE:-$(CURDIR)/.tao/cache} $(BIN)/python -m pytest $(PYTEST)
@@ -43,7 +46,7 @@ trials: $(ENVIRONMENT) ## long, seeded, resumable proofs (ONLY=name for one)
 	@$(BIN)/python -m trials $(ONLY)
 
 results: $(ENVIRONMENT) ## every figure that the docs quote, made again (ONLY=turns: a part of docs/results.md)
-	@PARTS="$(ONLY)" $(BIN)/python -m trials quality $(if $(ONLY),,seeds tuning_budget gate registry ingest_kills real_logs sql_rewards table_rewards checkers example_rewards)
+	@PARTS="$(ONLY)" $(BIN)/python -m trials quality $(if $(ONLY),,seeds tuning_budget gate registry ingest_kills real_logs sql_rewards table_rewards checkers example_rewards reward_hole)
 	@test -n "$(ONLY)" || $(BIN)/python -m benchmarks turn ingest redaction exploration generate score update
 
 install: $(ENVIRONMENT) ## the locked environment in .venv

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_ops.benchmarks.reports import BenchmarkScores, Output, Report
+from tao_ops.benchmarks.reports import BenchmarkScores, Fall, Output, Report
 from tao_ops.errors import MissingInput
 from tao_ops.files import read_json
 from tao_ops.lake import Lake
@@ -50,6 +50,7 @@ def stored_report(lake: Lake, report: Mapping[str, Any], facts: ModelFacts) -> R
         report["engine"],
         seconds_a_token=report.get("seconds_a_token", {}).get(arm),
         contaminated=report.get("contaminated", 0) if of_candidate else 0,
+        fallen=[Fall(**fall) for fall in report.get("fallen", ())] if of_candidate else (),
     )
 
 

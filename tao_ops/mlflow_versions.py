@@ -1,20 +1,17 @@
 """Versions of models in MLflow's registry, with the run, the tags and the documents that go with each.
 
-MLflow keeps its tables in the database ``mlflow`` of our server. It is imported at the first use: that takes
-seconds. What it calls a run holds one candidate's parameters, metrics, report and verdict.
+What MLflow calls a run holds one candidate's parameters, metrics, report and verdict.
 """
 
-import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_ops.database import advisory_lock, connect, ensure_database, readable_url, sibling_url, with_driver
 from tao_ops.errors import DataError, MissingInput, RegistryError
 from tao_ops.files import read_json
 from tao_ops.mlflow_points import Point, PointLog
+from tao_ops.mlflow_server import MlflowServer, or_none, quoted, run_of, unless_there
 from tao_ops.models import ModelFacts
 from tao_ops.records import ModelRef
 from tao_ops.submissions import (
@@ -27,9 +24,7 @@ from tao_ops.submissions import (
     parameters,
     tags,
 )
-from tao_ops.telemetry import quiet
 
-DATABASE = "mlflow"
 EXPIRED = "tao.expired"
 """The tag of a version whose weights are deleted."""
 
@@ -38,14 +33,13 @@ class MlflowVersions:
     """MLflow's tracking store and model registry on one PostgreSQL server."""
 
     def __init__(self, url: str, artifacts: Path | None) -> None:
-        self._server, self._artifacts = url, artifacts
-        self._opened: Any = None
+        self._server, self._artifacts = MlflowServer(url), artifacts
         self._logs: dict[str, PointLog] = {}
 
     def find(self, flywheel: str, *, run_id: str, model_version: str) -> int | None:
         """The version with these two tags."""
-        with self._mlflow() as client:
-            condition = f"name={_quoted(flywheel)} and tags.`tao.run_id`={_quoted(run_id)}"
+        with self._server.client() as client:
+            condition = f"name={quoted(flywheel)} and tags.`tao.run_id`={quoted(run_id)}"
             for found in client.search_model_versions(condition):
                 if found.tags.get(MODEL_VERSION) == model_version:
                     return int(found.version)
@@ -73,7 +67,7 @@ class MlflowVersions:
         """
         s, told = submission, tags(submission)
         version = self.find(s.flywheel, run_id=s.run_id, model_version=s.candidate["model_version"])
-        with self._mlflow() as client:
+        with self._server.client() as client:
             if version is not None:
                 earlier = client.get_model_version(s.flywheel, str(version))
                 log_documents(client, earlier.run_id, s)
@@ -84,7 +78,7 @@ class MlflowVersions:
                 client.update_model_version(s.flywheel, str(version), description=description(s))
                 return version
             run = self._run(client, s, told)
-            _unless_there(lambda: client.create_registered_model(s.flywheel))
+            unless_there(lambda: client.create_registered_model(s.flywheel))
             made = client.create_model_version(
                 s.flywheel,
                 str(Path(s.candidate["path"]).absolute()),
@@ -103,8 +97,8 @@ class MlflowVersions:
         Args:
             told: its tags, ``tao.run_id`` among them.
         """
-        with self._mlflow() as client:
-            before = None if run is None else _found(client, run)
+        with self._server.client() as client:
+            before = None if run is None else run_of(client, run)
             if before is not None and not anew:
                 client.update_run(run, status="RUNNING")
                 return str(run)
@@ -115,12 +109,12 @@ class MlflowVersions:
 
     def log(self, run: str, points: Sequence[Point]) -> None:
         """Add points to an MLflow run, each once, however often it is given."""
-        with self._mlflow() as client:
+        with self._server.client() as client:
             self._logs.setdefault(run, PointLog(run)).send(client, points)
 
     def end(self, run: str, status: str, pictures: Sequence[Path] = ()) -> None:
         """End an MLflow run as ``FINISHED``, ``FAILED`` or ``KILLED``; that of a version stays finished."""
-        with self._mlflow() as client:
+        with self._server.client() as client:
             for path in pictures:
                 client.log_artifact(run, str(path), PICTURES)
             has_version = MODEL_VERSION in client.get_run(run).data.tags
@@ -129,23 +123,23 @@ class MlflowVersions:
     def every(self, flywheel: str) -> list[Registered]:
         """All versions that are not deleted, oldest first."""
         found: list[Registered] = []
-        with self._mlflow() as client:
+        with self._server.client() as client:
             page = None
             while page is None or page.token:
                 token = None if page is None else page.token
-                page = client.search_model_versions(f"name={_quoted(flywheel)}", page_token=token)
+                page = client.search_model_versions(f"name={quoted(flywheel)}", page_token=token)
                 found += [Registered.of(one) for one in page]
         return sorted(found, key=lambda one: one.version)
 
     def has(self, flywheel: str, version: int) -> bool:
         """Whether MLflow knows the version."""
-        with self._mlflow() as client:
-            return _or_none(lambda: client.get_model_version(flywheel, str(version))) is not None
+        with self._server.client() as client:
+            return or_none(lambda: client.get_model_version(flywheel, str(version))) is not None
 
     def tag(self, flywheel: str, version: int, told: Mapping[str, str]) -> None:
         """Set tags ``tao.…`` of a version, where it is still there."""
         if self.has(flywheel, version):
-            with self._mlflow() as client:
+            with self._server.client() as client:
                 for name, value in told.items():
                     client.set_model_version_tag(flywheel, str(version), f"tao.{name}", value)
 
@@ -156,7 +150,7 @@ class MlflowVersions:
             RegistryError: it is not there, or no JSON.
         """
         run = self._get(flywheel, version).run_id
-        with self._mlflow() as client, tempfile.TemporaryDirectory() as folder:
+        with self._server.client() as client, tempfile.TemporaryDirectory() as folder:
             try:
                 return read_json(Path(client.download_artifacts(run, name, folder)))
             except (OSError, DataError, MissingInput):
@@ -169,33 +163,33 @@ class MlflowVersions:
     def logged(self, flywheel: str, version: int) -> dict[str, dict[str, Any]]:
         """``parameters`` and ``metrics`` of the version's run."""
         run = self._get(flywheel, version).run_id
-        with self._mlflow() as client:
+        with self._server.client() as client:
             data = client.get_run(run).data
         return {"parameters": dict(sorted(data.params.items())), "metrics": dict(sorted(data.metrics.items()))}
 
     def aliases(self, flywheel: str) -> dict[str, int]:
         """The versions that MLflow's aliases are on; none where there is no version yet."""
-        with self._mlflow() as client:
-            found = _or_none(lambda: client.get_registered_model(flywheel))
+        with self._server.client() as client:
+            found = or_none(lambda: client.get_registered_model(flywheel))
         return {} if found is None else {alias: int(version) for alias, version in found.aliases.items()}
 
     def set_alias(self, flywheel: str, alias: str, version: int) -> None:
         """Put an alias onto ``version``; 0 takes it away."""
         if version:
             self._get(flywheel, version)
-        with self._mlflow() as client:
+        with self._server.client() as client:
             if version:
                 client.set_registered_model_alias(flywheel, alias, str(version))
             else:
                 client.delete_registered_model_alias(flywheel, alias)
 
     def _get(self, flywheel: str, version: int) -> Any:
-        with self._mlflow() as client:
-            found = _or_none(lambda: client.get_model_version(flywheel, str(version)))
+        with self._server.client() as client:
+            found = or_none(lambda: client.get_model_version(flywheel, str(version)))
         if found is None:
             raise RegistryError(
                 f"MLflow has no version {version} of {flywheel}",
-                where=readable_url(sibling_url(self._server, DATABASE)),
+                where=self._server.where,
                 mend="it was never made, or was deleted there: promote, or roll back to, a version that is left",
             )
         return found
@@ -207,9 +201,9 @@ class MlflowVersions:
         """
         experiment = self._experiment(client, s.flywheel)
         mine = told[MODEL_VERSION]
-        condition = f"tags.`tao.run_id`={_quoted(s.run_id)} and tags.`{MODEL_VERSION}`={_quoted(mine)}"
+        condition = f"tags.`tao.run_id`={quoted(s.run_id)} and tags.`{MODEL_VERSION}`={quoted(mine)}"
         runs = client.search_runs([experiment], condition, max_results=1)
-        training = None if runs or s.training is None else _found(client, s.training)
+        training = None if runs or s.training is None else run_of(client, s.training)
         if training is not None and MODEL_VERSION not in training.data.tags:
             run = training.info
         else:
@@ -232,74 +226,11 @@ class MlflowVersions:
                 raise ValueError("no folder for MLflow's documents")
             folder = self._artifacts.absolute() / name
             folder.mkdir(parents=True, exist_ok=True)
-            _unless_there(lambda: client.create_experiment(name, artifact_location=str(folder)))
+            unless_there(lambda: client.create_experiment(name, artifact_location=str(folder)))
             found = client.get_experiment_by_name(name)
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
-
-    @contextmanager
-    def _mlflow(self) -> Iterator[Any]:
-        quiet()
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield self._client()
-        except MlflowException as error:
-            raise RegistryError(
-                f"MLflow failed: {str(error).splitlines()[0]}",
-                where=readable_url(sibling_url(self._server, DATABASE)),
-            ) from error
-
-    def _client(self) -> Any:
-        if self._opened is None:
-            from mlflow.tracking import MlflowClient
-
-            logging.getLogger("mlflow").setLevel(logging.WARNING)
-            logging.getLogger("alembic").setLevel(logging.WARNING)
-            # Asked first, because MLflow tries a server that is not there for minutes.
-            ensure_database(sibling_url(self._server, DATABASE))
-            uri = with_driver(sibling_url(self._server, DATABASE), "psycopg")
-            # MLflow makes or migrates its tables on the way, and its own lock is for one machine only.
-            with connect(self._server) as connection, advisory_lock(connection, "mlflow schema", seconds=120):
-                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-                client.get_experiment_by_name("Default")
-                client.search_registered_models(max_results=1)
-            self._opened = client
-        return self._opened
-
-
-def _found(client: Any, run: str) -> Any:
-    """The MLflow run, or None where it was deleted, or is another server's."""
-    found = _or_none(lambda: client.get_run(run))
-    return found if found is not None and found.info.lifecycle_stage == "active" else None
-
-
-def _or_none(ask: Callable[[], Any]) -> Any:
-    """What MLflow answers; None where it has no such thing."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return ask()
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-
-
-def _unless_there(make: Any) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        make()
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
-def _quoted(text: str) -> str:
-    # MLflow's filters know no escape; a name with both kinds of quotes is none of ours.
-    return f"'{text}'" if "'" not in text else f'"{text}"'
 
 
 def _tag(found: Any, name: str) -> str:

@@ -6,7 +6,7 @@ model's digest.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import yaml
 
 from tao_ops.config import Flywheel
 from tao_ops.errors import RegistryError
+from tao_ops.figures import interval, points
 from tao_ops.files import replaced
+from tao_ops.markdown import bullets, escaped, table
 from tao_ops.registry import BASE, Registry
 from tao_ops.submissions import CARD
 
@@ -92,7 +94,7 @@ def render(candidate: Mapping[str, Any], report: Mapping[str, Any], verdict: Map
         _verdict(verdict),
         _training(candidate),
         _made_with(candidate),
-        f"## Licence\n\n{base.licence or _UNKNOWN[0].upper() + _UNKNOWN[1:]}.",
+        f"## Licence\n\n{escaped(base.licence or _UNKNOWN[0].upper() + _UNKNOWN[1:])}.",
     ]
     return f"---\n{head}---\n\n" + "\n\n".join(sections) + "\n"
 
@@ -120,7 +122,8 @@ def _head(report: Mapping[str, Any], base: Base) -> dict[str, Any]:
 
 def _about(candidate: Mapping[str, Any], report: Mapping[str, Any], base: Base) -> str:
     began = candidate["base"]["version"]
-    start = f"version {began} of {report['flywheel']}, tuned from {base.name}" if began else base.name
+    name = escaped(base.name)
+    start = f"version {began} of {report['flywheel']}, tuned from {name}" if began else name
     return (
         f"Tuned from {start} (`{candidate['base']['model_version']}`) on {candidate.get('rows', 0):,} responses to "
         f"logged queries, chosen by reward and not by labels. Model `{candidate['model_version']}`, "
@@ -136,7 +139,7 @@ def _evaluation(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
             line["metric"],
             f"{line['n']:,}",
             *(_score(line, arm) for arm in ("champion", "control", "candidate")),
-            _difference(line),
+            points(line.get("delta"), line.get("ci_low"), line.get("ci_high")),
             _number(line.get("p_value"), "{:.2g}"),
         )
         for line in report["benchmarks"]
@@ -151,7 +154,7 @@ def _evaluation(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     )
     return (
         f"## Evaluation\n\nIn percent with 95 % intervals, on items that were never trained on; the champion is "
-        f"{judged}, the control is the champion with worked examples in its prompt.{note}\n\n{_table(titles, rows)}"
+        f"{judged}, the control is the champion with worked examples in its prompt.{note}\n\n{table(titles, rows)}"
     )
 
 
@@ -160,8 +163,7 @@ def _champion(version: int) -> str:
 
 
 def _verdict(verdict: Mapping[str, Any]) -> str:
-    reasons = "\n".join(f"- {reason}" for reason in verdict["reasons"])
-    return f"## Verdict of the gate\n\n**{verdict['decision']}**\n\n{reasons}"
+    return f"## Verdict of the gate\n\n**{verdict['decision']}**\n\n{bullets(verdict['reasons'])}"
 
 
 def _training(candidate: Mapping[str, Any]) -> str:
@@ -177,7 +179,7 @@ def _training(candidate: Mapping[str, Any]) -> str:
     figures = {f"{name} of training": value for name, value in _plain(candidate.get("metrics")).items()}
     how = {name: value for name, value in (candidate.get("hyperparameters") or {}).items() if value is not None}
     rows = [(name, _cell(value)) for name, value in {**told, **how, **figures}.items() if value is not None]
-    return f"## Training\n\n{_table(('', ''), rows)}"
+    return f"## Training\n\n{table(('', ''), rows)}"
 
 
 def _made_with(candidate: Mapping[str, Any]) -> str:
@@ -187,24 +189,8 @@ def _made_with(candidate: Mapping[str, Any]) -> str:
     return f"## Made with\n\n{told}.\n\nAll that went into it: `manifest.json` beside this card."
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _score(line: Mapping[str, Any], arm: str) -> str:
-    interval = _interval(line.get(f"{arm}_low"), line.get(f"{arm}_high"), "{:.1f}")
-    return f"{_number(line.get(arm), '{:.1f}', 100)}{interval}"
-
-
-def _difference(line: Mapping[str, Any]) -> str:
-    return (
-        f"{_number(line.get('delta'), '{:+.1f}', 100)}{_interval(line.get('ci_low'), line.get('ci_high'), '{:+.1f}')}"
-    )
-
-
-def _interval(low: float | None, high: float | None, form: str) -> str:
-    return "" if low is None or high is None else f" [{form.format(100 * low)}, {form.format(100 * high)}]"
+    return f"{_number(line.get(arm), '{:.1f}', 100)}{interval(line.get(f'{arm}_low'), line.get(f'{arm}_high'))}"
 
 
 def _number(value: float | None, form: str, times: float = 1) -> str:
@@ -217,8 +203,7 @@ def _plain(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return " ".join(text.replace("|", "\\|").split())
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _text(value: Any) -> str | None:

@@ -1,18 +1,21 @@
 """What a candidate may not become, whatever its scores: pure functions, each broken guard a sentence.
 
-The first three keep the cost of inference, the next ones what users see. The last two keep the gate honest: a
-benchmark that was trained on says nothing, and a reward that rises while the benchmark does not has a hole.
+The first three keep the cost of inference, the next ones what users see. The last three keep the gate honest: a
+benchmark that was trained on says nothing, and a reward has a hole where it pays what nobody should like, or rises
+while the benchmark does not.
 A guard whose facts are unknown on either side says nothing.
 """
 
 from collections.abc import Iterator
 
 from tao_ops.benchmarks import paired
-from tao_ops.benchmarks.reports import EMPTY, REPEATED, TRUNCATED, BenchmarkScores, Output, Report
+from tao_ops.benchmarks.reports import EMPTY, REPEATED, TRUNCATED, BenchmarkScores, Fall, Output, Report
 from tao_ops.config.gate import GuardsConfig
 from tao_ops.models import ModelFacts
 
 _FACTS = {"architecture": "architecture", "parameters": "number of parameters", "dtype": "dtype"}
+_LAST_BIT = 1e-9
+"""Shares are quotients of counts: what equals the limit but for the last bit does not break it."""
 _FLAGS = {
     EMPTY: "of the candidate's outputs say nothing",
     TRUNCATED: "of the candidate's outputs are cut off at the longest",
@@ -39,6 +42,7 @@ def broken(
         both = _both(champion.benchmarks[name], candidate.benchmarks[name])
         found += [f"{name}: {says}" for says in (*_length(config, both), *_shares(config, both))]
     found += _contamination(candidate)
+    found += _probes(config, candidate)
     found += _reward_alone(champion, candidate, alpha=alpha, seed=seed, resamples=resamples)
     return tuple(found)
 
@@ -81,8 +85,7 @@ def _shares(config: GuardsConfig, both: list[tuple[Output, Output]]) -> Iterator
             return
         old, new = (sum(flag in pair[side].flags for pair in both) / len(both) for side in (0, 1))
         limit: float = getattr(config, flag)
-        # Shares are quotients of counts: what equals the limit but for the last bit does not break it.
-        if new - old > limit + 1e-9:
+        if new - old > limit + _LAST_BIT:
             yield f"{new:.1%} {words}, {old:.1%} of the champion's: {limit:.1%} more is the limit"
 
 
@@ -90,6 +93,23 @@ def _contamination(candidate: Report) -> Iterator[str]:
     if candidate.contaminated:
         items = "item" if candidate.contaminated == 1 else "items"
         yield f"the candidate was trained on {candidate.contaminated:,} benchmark {items}: its scores say nothing"
+
+
+def _probes(config: GuardsConfig, candidate: Report) -> Iterator[str]:
+    """One for each scorer, on the probe that it liked most; the others are counted."""
+    beyond: dict[tuple[str, str], list[Fall]] = {}
+    for fall in candidate.fallen:
+        if fall.share > config.probes + _LAST_BIT:
+            beyond.setdefault((fall.task, fall.scorer), []).append(fall)
+    for (task, scorer), falls in beyond.items():
+        worst = max(falls, key=lambda fall: fall.share)
+        others = len({fall.probe for fall in falls} - {worst.probe})
+        more = f"; {others} more such {'probe' if others == 1 else 'probes'}" if others else ""
+        yield (
+            f"{task}: {scorer} fell for the probe {worst.probe!r} in turn {worst.turn}, whose rewards the candidate was"
+            f" trained on: it gives at least the honest answer's score in {worst.share:.0%} of {worst.comparisons:,}"
+            f" comparisons, and {config.probes:.0%} is the limit{more}"
+        )
 
 
 def _reward_alone(champion: Report, candidate: Report, *, alpha: float, seed: int, resamples: int) -> Iterator[str]:

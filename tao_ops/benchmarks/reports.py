@@ -30,6 +30,25 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Fall:
+    """A kind of probe, an answer that no scorer should like, that a scorer of the candidate's reward fell for.
+
+    Attributes:
+        task: whose scorer it is.
+        probe: the kind, and its variant where one alone was liked so much.
+        share: of ``comparisons`` with the honest answer to the same query, those in which it got at least as much.
+        turn: the one whose rewards the scorer has a part in.
+    """
+
+    task: str
+    scorer: str
+    probe: str
+    share: float
+    comparisons: int
+    turn: str
+
+
+@dataclass(frozen=True)
 class BenchmarkScores:
     """One model's score on each item of one benchmark.
 
@@ -59,8 +78,9 @@ class Report:
 
     Attributes:
         engine: who answered.
-        seconds_a_token: while the benchmarks were answered; None where it was not timed beside the other model.
+        seconds_a_token: None where it was not timed beside the other model.
         contaminated: benchmark items that it was trained on.
+        fallen: what the scorers fell for whose rewards it was trained on.
     """
 
     facts: ModelFacts
@@ -68,6 +88,7 @@ class Report:
     engine: str = ""
     seconds_a_token: float | None = None
     contaminated: int = 0
+    fallen: Sequence[Fall] = ()
 
 
 def check_comparable(champion: Report, candidate: Report) -> None:

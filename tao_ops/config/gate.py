@@ -18,18 +18,22 @@ class Approval(StrEnum):
 
 
 class GuardsConfig(Strict):
-    """What a candidate's outputs may not become, whatever its scores; shares are of a benchmark's items."""
+    """What a candidate may not be or become, whatever its scores; shares of outputs are of a benchmark's items."""
 
     longer: float = Field(default=1.5, ge=1)
     """Mean tokens of an output, as a multiple of the champion's."""
     slower: float = Field(default=1.5, ge=1)
-    """Seconds for a token, as a multiple of the champion's, where both were timed in the same run."""
+    """Seconds for a token, as a multiple of the champion's; both are timed on every night, in turn."""
+    timed: int = Field(default=32, ge=0, le=10_000)
+    """Items of the primary benchmark that both are timed on; 0: nothing is timed."""
     empty: Share = 0.02
     """Outputs that say nothing, more than the champion's share."""
     truncated: Share = 0.05
     """Outputs that were cut off at the longest, more than the champion's share."""
     repeated: Share = 0.05
     """Outputs that repeat themselves, more than the champion's share."""
+    probes: Share = 0.5
+    """A probe's comparisons in which a scorer of the reward may give it at least what the honest answer gets."""
 
 
 class GateConfig(Strict):

@@ -1,8 +1,7 @@
 """Answers: one engine asks all exams that have no scores yet, its weights swapped where the model changes."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,26 +11,12 @@ from tao_ops.config import Flywheel, RepetitionConfig, ScorerConfig
 from tao_ops.errors import ConfigError, DataError
 from tao_ops.evaluating import duels
 from tao_ops.evaluating.exams import CANDIDATE, CHAMPION, Exam
-from tao_ops.records import Candidate, Completion, ModelRef, Progress, Sampling
+from tao_ops.evaluating.one_engine import OneEngine
+from tao_ops.records import Candidate, Completion, Progress, Sampling
 from tao_ops.rewards import Models
 from tao_ops.rewards.flags import repetition
 from tao_ops.scoring import marks
 from tao_ops.scoring.harness import run_harness
-
-LEAST_SECONDS = 5.0
-"""Of less sampling no pace is told: a busy machine alone changes it by more than a limit allows."""
-LEAST_TOKENS = 0.8
-"""Nor where the candidate sampled less than this share of the champion's tokens: reading the prompts costs both the
-same, and would be spread over fewer tokens."""
-
-
-@dataclass
-class Pace:
-    """What sampling cost one arm: seconds of the clock, sampled tokens, and answers."""
-
-    seconds: float = 0.0
-    tokens: int = 0
-    items: int = 0
 
 
 @dataclass
@@ -40,11 +25,11 @@ class Answers:
 
     Attributes:
         rows: of the table ``evaluations``, without ``reward``.
-        paces: by arm.
+        tokens: that were sampled.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    paces: dict[str, Pace] = field(default_factory=dict)
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,12 +37,12 @@ class Asker:
     """Asks and scores exams.
 
     Attributes:
-        start: starts the engine with a model, when something is to be asked.
+        engine: started when something is to be asked.
         models: those that a benchmark's judge asks.
     """
 
     flywheel: Flywheel
-    start: Callable[[ModelRef], Engine]
+    engine: OneEngine
     models: Models
     say: Progress
 
@@ -69,18 +54,15 @@ class Asker:
             DataError: a score is no number from 0 to 1, or a judge gave too few verdicts.
             EngineError: the engine failed.
         """
-        found, engine, loaded = Answers(), None, ""
+        found = Answers()
         duelling: dict[tuple[str, str], tuple[Exam, list[Completion]]] = {}
         for exam in sorted(exams, key=lambda exam: exam.arm == CANDIDATE):
-            if engine is None:
-                engine = self.start(exam.model)
-            elif exam.model.model_version != loaded:
-                engine.reload(exam.model)
-            loaded = exam.model.model_version
+            engine = self.engine.of(exam.model)
             if exam.by_harness:
                 found.rows += self._by_harness(exam, engine)
                 continue
-            completions = self._completions(exam, engine, found.paces.setdefault(exam.arm, Pace()))
+            completions = self._completions(exam, engine)
+            found.tokens += sum(one.tokens for one in completions)
             if exam.is_duel:
                 duelling[exam.benchmark.name, exam.arm] = (exam, completions)
                 continue
@@ -88,15 +70,12 @@ class Asker:
             scores = marks.scores(exam.benchmark, exam.items, outputs, self.models, self.flywheel.file)
             found.rows += self._rows(exam, engine.name, completions, scores)
         for name in dict.fromkeys(name for name, _ in duelling):
-            assert engine is not None
             found.rows += self._duel(duelling[name, CHAMPION], duelling[name, CANDIDATE], engine.name)
         return found
 
-    def _completions(self, exam: Exam, engine: Engine, pace: Pace) -> list[Completion]:
+    def _completions(self, exam: Exam, engine: Engine) -> list[Completion]:
         self.say(f"{exam.arm} on {exam.benchmark.name}: {len(exam.items.items)} items")
-        started = time.monotonic()
         answers = engine.generate(exam.conversations, Sampling(max_tokens=exam.max_tokens))
-        pace.seconds += time.monotonic() - started
         for item, completions in zip(exam.items.items, answers, strict=True):
             if not completions:
                 raise ConfigError(
@@ -104,10 +83,7 @@ class Asker:
                     where=item.item_id,
                     mend="raise engine.context, or take the item out",
                 )
-        found = [completions[0] for completions in answers]
-        pace.tokens += sum(one.tokens for one in found)
-        pace.items += len(found)
-        return found
+        return [completions[0] for completions in answers]
 
     def _by_harness(self, exam: Exam, engine: Engine) -> list[dict[str, Any]]:
         """The harness asks by its own prompts: what it says is scored by it alone, and has no flags."""
@@ -159,24 +135,6 @@ def flags(scorers: Sequence[ScorerConfig], completions: Sequence[Completion]) ->
         marked = {EMPTY: not one.text.strip(), TRUNCATED: one.finish_reason == "length", REPEATED: repeated}
         found.append(tuple(name for name, is_so in marked.items() if is_so))
     return found
-
-
-def seconds_a_token(paces: Mapping[str, Pace]) -> dict[str, float | None]:
-    """Of champion and candidate; None for both where they cannot be compared.
-
-    They can where both answered as many items in this run, each for :data:`LEAST_SECONDS` or longer, and the candidate
-    sampled about as many tokens as the champion, or more.
-    """
-    champion, candidate = (paces.get(arm, Pace()) for arm in (CHAMPION, CANDIDATE))
-    comparable = (
-        champion.items == candidate.items
-        and min(champion.seconds, candidate.seconds) >= LEAST_SECONDS
-        and candidate.tokens >= LEAST_TOKENS * champion.tokens > 0
-    )
-    return {
-        arm: pace.seconds / pace.tokens if comparable else None
-        for arm, pace in ((CHAMPION, champion), (CANDIDATE, candidate))
-    }
 
 
 def _row(exam: Exam, engine: str, item_id: str, score: float) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """``report.md``: what a person who approves a promotion reads; made of facts alone, and short."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tao_ops.figures import percent, points
+from tao_ops.markdown import bullets, table
 
 _FEW = 12
 """Slices that are shown, the worst first."""
@@ -46,9 +49,8 @@ def _head(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
         f"Candidate `{report['candidate']['model_version']}` against the champion, {champion}: the month's test "
         f"{verdict['test']} of this champion, at level {verdict['level']:.2g}.{waits}"
     )
-    reasons = [f"- {_plain(reason)}" for reason in verdict["reasons"]]
     title = f"# {report['flywheel']}, turn {report['turn']}: {verdict['decision']}"
-    return "\n".join([title, "", test, "", *reasons])
+    return f"{title}\n\n{test}\n\n{bullets(verdict['reasons'])}"
 
 
 def _version(champion: Mapping[str, Any]) -> str:
@@ -62,14 +64,14 @@ def _benchmarks(lines: Sequence[Mapping[str, Any]]) -> str:
         (
             f"{line['name']} ({line['metric']}{', primary' if line['primary'] else ''})",
             f"{line['n']:,}",
-            *(_percent(line.get(arm)) for arm in ("champion", "control", "candidate")),
-            _difference(line),
+            *(percent(line.get(arm)) for arm in ("champion", "control", "candidate")),
+            points(line["delta"], line.get("ci_low"), line.get("ci_high")),
             "–" if line.get("p_value") is None else f"{line['p_value']:.2g}",
         )
         for line in lines
     ]
     note = "p values are not corrected for several benchmarks here; the verdict's are."
-    return "\n\n".join(["## Benchmarks", _table(head, rows), *([note] if len(lines) > 1 else [])])
+    return "\n\n".join(["## Benchmarks", table(head, rows), *([note] if len(lines) > 1 else [])])
 
 
 def _slices(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -81,15 +83,15 @@ def _slices(lines: Sequence[Mapping[str, Any]]) -> str:
         (
             f"{name}, {one['slice']}",
             f"{one['n']:,}",
-            _percent(one["champion"]),
-            _percent(one["candidate"]),
-            _difference(one),
+            percent(one["champion"]),
+            percent(one["candidate"]),
+            points(one["delta"], one.get("ci_low"), one.get("ci_high")),
         )
         for name, one in every[:_FEW]
     ]
-    table = _table(("slice", "items", "champion", "candidate", "difference, points [95 %]"), rows)
+    shown = table(("slice", "items", "champion", "candidate", "difference, points [95 %]"), rows)
     more = [f"{len(every) - _FEW} more, at or above the last one shown."] if len(every) > _FEW else []
-    return "\n\n".join(["## Slices, the worst first", table, *more])
+    return "\n\n".join(["## Slices, the worst first", shown, *more])
 
 
 def _outputs(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -98,7 +100,7 @@ def _outputs(lines: Sequence[Mapping[str, Any]]) -> str:
             line["name"],
             arm,
             f"{one['tokens']:.1f}",
-            *(_percent(one[flag]) for flag in _SHARES),
+            *(percent(one[flag]) for flag in _SHARES),
             "–" if one["reward"] is None else f"{one['reward']:.3f}",
         )
         for line in lines
@@ -106,7 +108,7 @@ def _outputs(lines: Sequence[Mapping[str, Any]]) -> str:
         if one is not None
     ]
     head = ("benchmark", "arm", "tokens", *_SHARES, "mean reward")
-    return f"## Outputs\n\n{_table(head, rows)}" if rows else ""
+    return f"## Outputs\n\n{table(head, rows)}" if rows else ""
 
 
 def _models(report: Mapping[str, Any]) -> str:
@@ -121,10 +123,15 @@ def _models(report: Mapping[str, Any]) -> str:
         )
         for arm in ("champion", "candidate")
     ]
-    table = _table(("model", "architecture", "parameters", "dtype", "ms a token"), rows)
+    shown = table(("model", "architecture", "parameters", "dtype", "ms a token"), rows)
     found = report.get("contaminated")
     known = [] if found is None else [f"Benchmark items among the rows that it was trained on: {found:,}."]
-    return "\n\n".join(["## Guards", table, *known])
+    fallen = [
+        (one["task"], one["scorer"], one["probe"], f"{percent(one['share'])} of {one['comparisons']:,}", one["turn"])
+        for one in report.get("fallen", ())
+    ]
+    head = ("task", "scorer of the reward", "probe that it fell for", "comparisons", "turn")
+    return "\n\n".join(["## Guards", shown, *known, *([table(head, fallen)] if fallen else [])])
 
 
 def _rewards(rewards: Mapping[str, float]) -> str:
@@ -136,7 +143,7 @@ def _rewards(rewards: Mapping[str, float]) -> str:
         (task, *("–" if figure not in one else f"{one[figure]:,.3g}" for figure in _FIGURES))
         for task, one in tasks.items()
     ]
-    return f"## Rewards\n\n{_table(('task', *_FIGURES.values()), rows)}" if rows else ""
+    return f"## Rewards\n\n{table(('task', *_FIGURES.values()), rows)}" if rows else ""
 
 
 def _data(candidate: Mapping[str, Any], counts: Mapping[str, int]) -> str:
@@ -160,24 +167,3 @@ def _method(candidate: Mapping[str, Any]) -> str:
     steps = candidate["metrics"].get("kept_step")
     kept = "" if steps is None else f", step {steps:,} of {candidate['metrics']['steps']:,} kept"
     return f"## Method\n\n{', '.join([candidate['method'], *told])}; from {base}{kept}; seed {candidate['seed']}."
-
-
-def _difference(one: Mapping[str, Any]) -> str:
-    interval = ""
-    if one.get("ci_low") is not None:
-        interval = f" [{100 * one['ci_low']:+.1f}, {100 * one['ci_high']:+.1f}]"
-    return f"{100 * one['delta']:+.1f}{interval}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_plain(cell) for cell in line)} |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """One line that neither ends its cell nor is taken for markup."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from tao_ops.figures import percent, points
+
 _DECISIONS = {"promote": "green", "reject": "red", "undecided": "yellow"}
 _ARMS = {
     "champion": "champion before",
@@ -50,7 +52,7 @@ def benchmark_table(row: Mapping[str, Any]) -> Table:
     p = "" if row.get("p_value") is None else f" (p = {row['p_value']:.2g})"
     table.add_row(
         f"candidate's lead, in points{p}",
-        "–" if row.get("delta") is None else f"{100 * row['delta']:+.1f}  ",
+        f"{points(row.get('delta'))}  ",
         _interval(row.get("ci_low"), row.get("ci_high"), "{:+.1f}"),
         style="bold",
     )
@@ -68,7 +70,7 @@ def slices_table(row: Mapping[str, Any]) -> Table:
             f"{one['n']:,}",
             percent(one["champion"]),
             percent(one["candidate"]),
-            f"{100 * one['delta']:+.1f}",
+            points(one["delta"]),
             _interval(one["ci_low"], one["ci_high"], "{:+.1f}"),
         )
     if len(every) > _FEW:
@@ -98,7 +100,7 @@ def findings_table(findings: Sequence[Mapping[str, Any]]) -> Table:
     whole = sum(not one["slice"] for one in findings)
     for one in order[: whole + _FEW]:
         name = f"  {one['benchmark']}{', ' * bool(one['slice'])}{one['slice']}"
-        figures = (f"{one['n']:,}", f"{100 * one['delta']:+.1f}", f"{one['corrected_p']:.2g}", f"{one['level']:.2g}")
+        figures = (f"{one['n']:,}", points(one["delta"]), f"{one['corrected_p']:.2g}", f"{one['level']:.2g}")
         table.add_row(Text(name), *figures, Text(one["decision"], _DECISIONS.get(one["decision"], "bold")))
     return table
 
@@ -106,11 +108,6 @@ def findings_table(findings: Sequence[Mapping[str, Any]]) -> Table:
 def number(name: str) -> Column:
     """A column of figures."""
     return Column(name, justify="right", no_wrap=True)
-
-
-def percent(share: float | None) -> str:
-    """A share in per cent, or a dash."""
-    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def _interval(low: float | None, high: float | None, form: str) -> str:

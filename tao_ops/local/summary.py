@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tao_ops.local.scores import number, percent, print_scores, print_verdict
+from tao_ops.figures import percent
+from tao_ops.local.scores import number, print_scores, print_verdict
 
 
 def print_turn(

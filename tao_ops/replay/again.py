@@ -15,7 +15,7 @@ from tao_ops.lineage.of_version import why_not_replayable
 from tao_ops.lineage.versions import Manifests, run_of
 from tao_ops.records import Progress
 from tao_ops.registry import BASE
-from tao_ops.replay import compare
+from tao_ops.replay import compare, judging
 from tao_ops.replay.home import Home, RunStage, in_a_process
 from tao_ops.replay.promises import broken, changes
 from tao_ops.replay.result import Agreement, Replay, StageReplay
@@ -35,7 +35,7 @@ def replay(
     settings: Settings,
     folder: Path,
     start: Stage | None = None,
-    until: Stage = Stage.EVALUATE,
+    until: Stage = Stage.GATE,
     say: Progress = print,
     run_stage: Callable[[Home], RunStage] = in_a_process,
     url: str | None = None,
@@ -45,7 +45,7 @@ def replay(
     Args:
         lake: the installation's own.
         folder: empty, or not there.
-        start: the first stage; by default the first one whose input is still there.
+        start: the first stage, not the gate; by default the first one whose input is still there.
         until: the last stage.
         run_stage: what runs a stage of the replay's home.
         url: a database of the replay's own; by default it starts a server in its home.
@@ -94,6 +94,8 @@ def _stages(found: Replay, stored: Stored, run: Run, begin: Stage, until: Stage,
     broken_before: Stage | None = None
     for stage in STAGES[STAGES.index(begin) : STAGES.index(until) + 1]:
         began = time.monotonic()
+        if stage is Stage.GATE:
+            judging.recount(judging.of_then(stored), run)
         for shard in range(shards if stage in SHARDED else 1):
             told = execute(stage, replace(run, shard=shard))
             if stage is Stage.VALIDATE:
@@ -116,6 +118,8 @@ def _compared(stage: Stage, stored: Stored, run: Run) -> compare.Compared:
         table = _MAKES[stage]
         told = stored.told["rows"][run.turn.key][table.name]
         return compare.BY_TABLE[table.name](told, stored.rows[table.name], run.lake.read(table, **where))
+    if stage is Stage.GATE:
+        return judging.compared(judging.of_then(stored), run)
     candidate = read_json(run.lake.artifacts(run.turn, run.run_id) / "candidate.json")
     if stage is Stage.UPDATE:
         return compare.candidates(stored.manifest, candidate)

@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +20,9 @@ EXIT_DIFFERS = 3
 Name = Annotated[str, typer.Argument(help="The flywheel: a file of include/flywheels/, without .yaml.")]
 Version = Annotated[int, typer.Argument(help="A version of the registry.")]
 From = Annotated[str | None, typer.Option("--from", help="The first stage; default: the first whose input is left.")]
-Until = Annotated[str, typer.Option("--until", help="The last stage: validate, generate, score, update or evaluate.")]
+Until = Annotated[
+    str, typer.Option("--until", help="The last stage: validate, generate, score, update, evaluate or gate.")
+]
 Keep = Annotated[
     Path | None, typer.Option("--keep", help="An empty folder to work in, which stays; default: a temporary one.")
 ]
@@ -30,7 +33,7 @@ def replay_command(
     name: Name,
     version: Version,
     start: From = None,
-    until: Until = "evaluate",
+    until: Until = "gate",
     keep: Keep = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,13 +45,15 @@ def replay_command(
     from tao_ops.lake import Lake
     from tao_ops.lineage.versions import Manifests
     from tao_ops.replay.again import replay
+    from tao_ops.replay.stored import STAGES
     from tao_ops.settings import Settings
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
     with readable_errors(), ExitStack() as stack:
-        first, last = None if start is None else _stage(start, "--from"), _stage(until, "--until")
+        first = None if start is None else _stage(start, "--from", STAGES[:-1])
+        last = _stage(until, "--until", STAGES)
         folder = keep or Path(stack.enter_context(_temporary()))
         settings = Settings.from_env()
         url = stack.enter_context(database(settings))
@@ -77,12 +82,12 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="tao-replay-", ignore_cleanup_errors=True)
 
 
-def _stage(name: str, option: str) -> "Stage":
+def _stage(name: str, option: str, stages: "Sequence[Stage]") -> "Stage":
     from tao_ops.errors import ConfigError
-    from tao_ops.replay.stored import STAGES
 
-    for stage in STAGES:
+    for stage in stages:
         if stage.value == name:
             return stage
-    known = ", ".join(stage.value for stage in STAGES)
-    raise ConfigError(f"{name!r} is no stage that is replayed", where=option, mend=f"name one of {known}")
+    known = ", ".join(stage.value for stage in stages)
+    begun = " from" if option == "--from" else ""
+    raise ConfigError(f"{name!r} is no stage that is replayed{begun}", where=option, mend=f"name one of {known}")

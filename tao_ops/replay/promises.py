@@ -68,13 +68,15 @@ def broken(stage: Stage, flywheel: Flywheel, changed: Sequence[Change]) -> str |
         return "another " + ", ".join(dict.fromkeys(one.what for one in mine))
     if (server := _server(stage, flywheel)) is not None:
         return f"it asks {server}, which promises nothing"
+    if stage is Stage.GATE and flywheel.gate.guards.timed:
+        return "who is slower, the clock says"
     if environment.hardware()["gpus"] and _runs_a_model(stage, flywheel):
         return "on a GPU the order of sums is not fixed"
     return None
 
 
 def _of_stages(what: str, column: str, told: Mapping[str, Any], turn: str, now: str) -> list[Change]:
-    """Changes of what the table ``turns`` knows of each stage; of the last two, what the manifest says."""
+    """Changes of what the table ``turns`` knows of each stage; of the last ones, what the manifest says."""
     known = {row["stage"]: row[column] for row in told["stages"] if row["turn"] == turn}
     by_then: dict[str, list[Stage]] = {}
     for stage in STAGES:

@@ -20,8 +20,8 @@ from tao_ops.stages import Stage
 from tao_ops.tables import CLUSTERS, PROMPTS, QUARANTINE, QUERIES, RESPONSES, REWARDS, TURNS, Table
 from tao_ops.turn import Turn
 
-STAGES = (Stage.VALIDATE, Stage.GENERATE, Stage.SCORE, Stage.UPDATE, Stage.EVALUATE)
-"""The stages that a replay runs."""
+STAGES = (Stage.VALIDATE, Stage.GENERATE, Stage.SCORE, Stage.UPDATE, Stage.EVALUATE, Stage.GATE)
+"""The stages that a replay runs; it may begin with any but the last."""
 _NEEDS: Mapping[Stage, tuple[str, ...]] = {
     Stage.VALIDATE: (QUERIES.name,),
     Stage.GENERATE: (PROMPTS.name,),

@@ -1,14 +1,14 @@
 """Responses whose worth is known: anchors that somebody labelled, users' feedback, and what a verifier decides.
 
 Users judge the production response, which is no candidate: it is scored beside the query's candidates, without a vote,
-and its row in ``rewards`` has an id of its own, by which a later turn finds it again.
+and its row in ``rewards`` has an id of its own, by which a later turn finds it again. An answer that they corrected
+labels the candidates too: :mod:`.corrections`.
 """
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tao_ops import exam
@@ -18,7 +18,8 @@ from tao_ops.records import Candidate, Prompt
 from tao_ops.rewards import Scored
 from tao_ops.rewards.calibration import Case, Source, read_anchors
 from tao_ops.rewards.combine import decides, vetoed
-from tao_ops.tables import PROMPTS, QUERIES, REWARDS, TURNS
+from tao_ops.scoring.corrections import Said, comparison, said
+from tao_ops.tables import PROMPTS, RESPONSES, REWARDS, TURNS
 from tao_ops.turn import Turn
 
 MOST = 20_000
@@ -71,18 +72,41 @@ def anchors(flywheel: Flywheel, task: str) -> list[Labelled]:
     return labelled
 
 
-def feedback(lake: Lake, turn: Turn, prompts: Mapping[str, Prompt]) -> list[Labelled]:
-    """Production responses to these prompts that users of this turn have judged; of several verdicts the more frequent.
+def feedback(
+    lake: Lake, flywheel: Flywheel, turn: Turn, task: str, prompts: Mapping[str, Prompt]
+) -> tuple[list[Labelled], dict[str, str]]:
+    """What users of this turn have said of responses to these prompts.
 
     Args:
         prompts: of one task, by query.
+
+    Returns:
+        The production responses that they judged, of several verdicts the more frequent; and by query the right answer,
+        where they corrected one.
     """
+    told = said(lake, comparison(flywheel, task), turn.flywheel, [turn.key], task).get(turn.key, Said())
     found = []
-    for (query_id, text), verdict in _verdicts(lake, turn.flywheel, [turn.key]).get(turn.key, {}).items():
+    for (query_id, text), verdict in told.verdicts.items():
         if (prompt := prompts.get(query_id)) is not None:
             candidate = Candidate(query_id, prompt.text, text, "", prompt.context, votes=False)
             found.append(Labelled(candidate, verdict, "feedback", response_id(query_id, text)))
-    return found
+    return found, {query_id: text for query_id, text in told.right.items() if query_id in prompts}
+
+
+def corrected(
+    flywheel: Flywheel, task: str, candidates: Sequence[Candidate], right: Mapping[str, str]
+) -> list[float | None]:
+    """Of each candidate, whether it says what its query's corrected answer says; None where nothing tells.
+
+    Args:
+        right: the corrected answer by query.
+    """
+    places = [place for place, one in enumerate(candidates) if one.query_id in right]
+    if not places:
+        return [None] * len(candidates)
+    batch = [replace(candidates[place], reference=right[candidates[place].query_id]) for place in places]
+    found = dict(zip(places, comparison(flywheel, task)(batch), strict=True))
+    return [found.get(place) for place in range(len(candidates))]
 
 
 @dataclass(frozen=True)
@@ -94,7 +118,7 @@ class Known:
 
 
 def earlier(lake: Lake, flywheel: Flywheel, task: str, turns: Sequence[str]) -> Known:
-    """Labelled cases of the turns before this one, by feedback and by verifiers that decide; the newest ones.
+    """Labelled cases of the turns before this one, by what users said and verifiers decide; the newest ones.
 
     Args:
         turns: of :func:`same_scorers`: a score by another rubric or rule is another score.
@@ -103,13 +127,13 @@ def earlier(lake: Lake, flywheel: Flywheel, task: str, turns: Sequence[str]) -> 
     if not config.calibration.history:
         return Known()
     turns = turns[-config.calibration.history :]
-    verdicts = _verdicts(lake, flywheel.name, turns) if turns else {}
-    if not any(verdicts.values()) and not any(map(decides, config.scorers)):
+    told = said(lake, comparison(flywheel, task), flywheel.name, turns, task) if turns else {}
+    if not told and not any(map(decides, config.scorers)):
         return Known()
     labelled: list[Case] = []
     out: list[Case] = []
     for key in reversed(turns):
-        for case, out_of in _cases(lake, flywheel.name, key, task, verdicts.get(key, {}), config.scorers):
+        for case, out_of in _cases(lake, flywheel, key, task, told.get(key, Said())):
             (out if out_of else labelled).append(case)
         if len(labelled) + len(out) >= MOST:
             break
@@ -169,18 +193,13 @@ def is_logged(identity: str) -> bool:
     return _LOGGED in identity
 
 
-def _cases(
-    lake: Lake,
-    flywheel: str,
-    key: str,
-    task: str,
-    verdicts: Mapping[tuple[str, str], float],
-    configs: Sequence[ScorerConfig],
-) -> list[tuple[Case, bool]]:
+def _cases(lake: Lake, flywheel: Flywheel, key: str, task: str, told: Said) -> list[tuple[Case, bool]]:
     """Cases of one turn, each with whether something vetoes it."""
-    where: dict[str, Any] = {"flywheel": flywheel, "turn": key}
+    where: dict[str, Any] = {"flywheel": flywheel.name, "turn": key}
     mine = query_ids(lake, task, where)
-    labels = {response_id(query_id, text): label for (query_id, text), label in verdicts.items()}
+    configs = flywheel.tasks[task].scorers
+    labels = {response_id(query_id, text): label for (query_id, text), label in told.verdicts.items()}
+    alike = _alike(lake, flywheel, where, task, told.right)
     rows = lake.read(REWARDS, columns=["response_id", "query_id", "scores", "flags"], **where).to_pylist()
     cases: list[tuple[Case, bool]] = []
     for row in sorted(rows, key=lambda row: str(row["response_id"])):
@@ -189,21 +208,29 @@ def _cases(
             continue
         if (label := labels.get(row["response_id"])) is not None:
             cases.append((Case(row["query_id"], scores, label, "feedback"), vetoed(configs, scores, row["flags"])))
-        elif not is_logged(row["response_id"]) and (case := verified(configs, row["query_id"], scores)) is not None:
+        elif is_logged(row["response_id"]):
+            continue
+        elif (case := verified(configs, row["query_id"], scores)) is not None:
             cases.append((case, refused(configs, case.scores, row["flags"])))
+        elif (label := alike.get(row["response_id"])) is not None:
+            cases.append((Case(row["query_id"], scores, label, "corrected"), vetoed(configs, scores, row["flags"])))
     return cases
 
 
-def _verdicts(lake: Lake, flywheel: str, turns: Sequence[str]) -> dict[str, dict[tuple[str, str], float]]:
-    """By turn, query and production response: 1 where most of its users said ``up``, 0 for ``down``; a tie is none."""
-    columns = ["turn", "query_id", "response", "feedback"]
-    rows = lake.read(QUERIES, columns=columns, flywheel=flywheel, turn=list(turns), feedback=["up", "down"]).to_pylist()
-    sums: dict[tuple[str, str, str], int] = defaultdict(int)
-    for row in rows:
-        if row["response"]:
-            sums[row["turn"], row["query_id"], row["response"]] += 1 if row["feedback"] == "up" else -1
-    found: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
-    for (key, query_id, text), total in sorted(sums.items()):
-        if total:
-            found[key][query_id, text] = float(total > 0)
-    return found
+def _alike(
+    lake: Lake, flywheel: Flywheel, where: Mapping[str, Any], task: str, right: Mapping[str, str]
+) -> dict[str, float]:
+    """By response of a turn, whether it says what its query's corrected answer says, where that can be told."""
+    if not right:
+        return {}
+    asked = lake.read(PROMPTS, columns=["query_id", "messages"], **where, query_id=list(right)).to_pylist()
+    prompts = {row["query_id"]: Prompt(row["query_id"], task, tuple(row["messages"])) for row in asked}
+    columns = ["response_id", "query_id", "answer"]
+    rows = lake.read(RESPONSES, columns=columns, **where, query_id=list(prompts)).to_pylist() if prompts else []
+    batch = [
+        Candidate(one.query_id, one.text, row["answer"] or "", "", one.context)
+        for row in rows
+        if (one := prompts[row["query_id"]])
+    ]
+    found = zip(rows, corrected(flywheel, task, batch, right), strict=True)
+    return {row["response_id"]: label for row, label in found if label is not None}

@@ -66,7 +66,7 @@ def score_task(shard: Shard, task: str, candidates: Sequence[Candidate], prompts
     setting = Setting(shard.flywheel.file(""), config.json_schema, shard.models)
     scorers = TaskScorers(config.scorers, setting)
     anchors = labels.anchors(shard.flywheel, task)
-    judged = labels.feedback(shard.lake, shard.turn, prompts)
+    judged, right = labels.feedback(shard.lake, shard.flywheel, shard.turn, task, prompts)
     every = scorers.score([*candidates, *(one.candidate for one in judged)])
     scored, beside = every[: len(candidates)], every[len(candidates) :]
     # A batch of their own: their pools must not pass for the shard's, where a collapse is looked for.
@@ -74,7 +74,8 @@ def score_task(shard: Shard, task: str, candidates: Sequence[Candidate], prompts
     turns = labels.same_scorers(shard.lake, shard.flywheel, shard.turn, task)
     before = newest(shard.lake, shard.turn.flywheel, task, turns)
     cases = _Cases(config.scorers, labels.earlier(shard.lake, shard.flywheel, task, turns), before)
-    cases.add(candidates, scored, [*anchors, *judged], [*anchored, *beside])
+    told = labels.corrected(shard.flywheel, task, candidates, right)
+    cases.add(candidates, scored, told, [*anchors, *judged], [*anchored, *beside])
     calibration = cases.calibrate(config, shard.seed)
     rewarded = scorers.rewarded(scored, calibrator=calibration.calibrator)
     tried = _probe(scorers, config, candidates, rewarded, calibration, shard.seed)
@@ -114,17 +115,21 @@ class _Cases:
         self,
         candidates: Sequence[Candidate],
         scored: Sequence[Scored],
+        told: Sequence[float | None],
         known: Sequence[Labelled],
         beside: Sequence[Scored],
     ) -> None:
-        """Add the turn's responses, and those with a label beside them."""
+        """Add the turn's responses, and those with a label beside them.
+
+        Args:
+            told: of each candidate, what a corrected answer says of it; a verifier that decides knows better.
+        """
         for one, score in zip(known, beside, strict=True):
             if score.scores:
                 self._put(one.case(score), vetoed=score.vetoed)
-        for candidate, score in zip(candidates, scored, strict=True):
-            case = labels.verified(self._configs, candidate.query_id, score.scores)
-            if case is not None and len(self.labelled) + len(self.refused) < labels.MOST:
-                self._put(case, vetoed=labels.refused(self._configs, case.scores, score.flags))
+        for candidate, score, label in zip(candidates, scored, told, strict=True):
+            if len(self.labelled) + len(self.refused) < labels.MOST:
+                self._label(candidate, score, label)
             if not score.vetoed and score.scores:
                 self.own.append(Case(candidate.query_id, score.scores))
 
@@ -141,6 +146,14 @@ class _Cases:
             before=self._before,
             seed=seed,
         )
+
+    def _label(self, candidate: Candidate, score: Scored, told: float | None) -> None:
+        """One of the turn's own responses, where a verifier or a corrected answer says what it is."""
+        case = labels.verified(self._configs, candidate.query_id, score.scores)
+        if case is not None:
+            self._put(case, vetoed=labels.refused(self._configs, case.scores, score.flags))
+        elif told is not None and score.scores:
+            self._put(Case(candidate.query_id, score.scores, told, "corrected"), vetoed=score.vetoed)
 
     def _put(self, case: Case, *, vetoed: bool) -> None:
         (self.refused if vetoed else self.labelled).append(case)

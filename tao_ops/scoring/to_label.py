@@ -9,6 +9,7 @@ from tao_ops.config import Flywheel
 from tao_ops.errors import ConfigError, MissingInput
 from tao_ops.lake import Lake
 from tao_ops.records import Split
+from tao_ops.scoring.corrections import Said, comparison, said
 from tao_ops.tables import PROMPTS, RESPONSES
 from tao_ops.turn import Turn
 
@@ -16,7 +17,8 @@ from tao_ops.turn import Turn
 def to_label(lake: Lake, flywheel: Flywheel, turn: Turn, *, task: str, queries: int, seed: int) -> list[dict[str, Any]]:
     """Queries of a turn, drawn at random, each with its different responses, the most frequent first.
 
-    Training prompts only, and none that is near a benchmark or the holdout.
+    Training prompts only, and none that is near a benchmark or the holdout. Where users corrected an answer, what they
+    say is right stands beside as the ``reference``; whether it is, the person says who labels.
 
     Raises:
         ConfigError: there is no such task.
@@ -38,6 +40,7 @@ def to_label(lake: Lake, flywheel: Flywheel, turn: Turn, *, task: str, queries: 
     # By the texts: ids depend on an installation's key, and the same seed would draw otherwise elsewhere.
     order = sorted(given, key=lambda query_id: splits.messages_digest(train[query_id]["messages"]))
     drawn = random.Random(seed).sample(order, min(queries, len(order)))
+    told = said(lake, comparison(flywheel, task), turn.flywheel, [turn.key], task).get(turn.key, Said())
     return [
         {
             "messages": train[query_id]["messages"],
@@ -46,5 +49,6 @@ def to_label(lake: Lake, flywheel: Flywheel, turn: Turn, *, task: str, queries: 
                 for text, count in sorted(given[query_id].items(), key=lambda one: (-one[1], one[0]))
             ],
         }
+        | ({"reference": told.right[query_id]} if query_id in told.right else {})
         for query_id in drawn
     ]

@@ -1,18 +1,21 @@
 """``evaluate``: champion, control and candidate answer the same benchmark items; every score is kept."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tao_ops import backends, champions, prompts
 from tao_ops.backends import Engine
-from tao_ops.evaluating import comparing, contamination
-from tao_ops.evaluating.answering import Answers, Asker, seconds_a_token
+from tao_ops.evaluating import comparing, contamination, pacing
+from tao_ops.evaluating.answering import Answers, Asker
 from tao_ops.evaluating.exams import CANDIDATE, CHAMPION, Arms, Exam, decoding_digest, exams, see_unchanged, stored
+from tao_ops.evaluating.one_engine import OneEngine
 from tao_ops.evaluating.rewarding import with_rewards
 from tao_ops.files import read_json, write_json
 from tao_ops.models import model_facts, model_ref
 from tao_ops.records import ModelRef, StageReport
+from tao_ops.scoring.falls import falls
 from tao_ops.scoring.models import scoring_models
 from tao_ops.stages import Run
 from tao_ops.tables import EVALUATIONS
@@ -24,13 +27,15 @@ Row = dict[str, Any]
 def run(run: Run) -> StageReport:
     """Score every arm on every benchmark by greedy decoding; scores that are stored already are taken from there.
 
-    Commits ``evaluations`` of the turn at once, then writes ``report.json`` beside the candidate.
+    Commits ``evaluations`` of the turn at once, then times champion and candidate beside each other, and writes
+    ``report.json`` beside the candidate.
 
     Raises:
         MissingInput: ``update`` has not run.
         ConfigError: a benchmark cannot be read, or none of its items has a declared slice.
         DataError: a score is no number from 0 to 1, a judge gave too few verdicts, or a benchmark changed meanwhile.
-        EngineError: the engine failed. In all these cases nothing was committed.
+        EngineError: the engine failed. In all these cases nothing was committed, unless it failed while it was timed:
+            the scores are stored then, and the next attempt only times.
     """
     folder = run.lake.artifacts(run.turn, run.run_id)
     manifest = read_json(folder / "candidate.json", mend="run update first")
@@ -39,7 +44,8 @@ def run(run: Run) -> StageReport:
     every = exams(run.flywheel, run.lake, run.turn, Arms(champion, candidate))
     slices = {exam.benchmark.name: comparing.slices(exam.benchmark, exam.items) for exam in every}
     rows, missing = _stored(run, every)
-    answers = _ask(run, missing)
+    engine = OneEngine(lambda model: _start(run, model))
+    answers = _ask(run, missing, engine)
     rows = with_rewards(run.flywheel, every, [*rows, *answers.rows])
     see_unchanged(run.flywheel, every)
     contaminated = _contaminated(run, every, candidate)
@@ -49,9 +55,10 @@ def run(run: Run) -> StageReport:
         for exam in every
         if exam.arm == CHAMPION
     ]
-    paces = {"seconds_a_token": seconds_a_token(answers.paces)}
-    told = {"slice_items": slices, "contaminated": contaminated, **paces, "benchmarks": lines}
-    write_json(folder / REPORT, _report(run, champion, candidate, told))
+    told = {"slice_items": slices, "contaminated": contaminated, "fallen": _fallen(run, manifest), "benchmarks": lines}
+    report = _report(run, champion, candidate, told)
+    paces = {"seconds_a_token": _paces(run, engine, report, every, rows)}
+    write_json(folder / REPORT, {**report, **paces})
     for line in lines:
         run.say(comparing.sentence(line))
     return StageReport(
@@ -60,12 +67,13 @@ def run(run: Run) -> StageReport:
         rows_out=len(rows),
         output_version=version,
         inputs={},
-        tokens=sum(pace.tokens for pace in answers.paces.values()),
+        tokens=answers.tokens,
         metrics={
             "champion": champion.model_version,
             "candidate": candidate.model_version,
             "reused": len(every) - len(missing),
             "contaminated": contaminated,
+            "fallen": report["fallen"],
             **paces,
             "benchmarks": [_public(line) for line in lines],
         },
@@ -88,12 +96,42 @@ def _stored(run: Run, every: Sequence[Exam]) -> tuple[list[Row], list[Exam]]:
     return rows, missing
 
 
-def _ask(run: Run, missing: Sequence[Exam]) -> Answers:
-    def start(model: ModelRef) -> Engine:
-        return backends.start_engine(model, seed=run.flywheel.seed, say=run.say, config=run.flywheel.engine)
+def _start(run: Run, model: ModelRef) -> Engine:
+    return backends.start_engine(model, seed=run.flywheel.seed, say=run.say, config=run.flywheel.engine)
 
+
+def _ask(run: Run, missing: Sequence[Exam], engine: OneEngine) -> Answers:
     models = scoring_models(run.flywheel, run.database_url, run.settings, run.say)
-    return Asker(run.flywheel, start, models, run.say).ask(missing)
+    return Asker(run.flywheel, engine, models, run.say).ask(missing)
+
+
+_TIMED_AS = (CHAMPION, CANDIDATE, "prompt_digests", "engine")
+"""What a report must agree in for its pace to be this report's, too."""
+
+
+def _paces(
+    run: Run, engine: OneEngine, report: Mapping[str, Any], every: Sequence[Exam], rows: Sequence[Row]
+) -> dict[str, float | None]:
+    """Seconds of champion and candidate for a token; of the attempt before this one, where that has timed the same."""
+    guards, path = run.flywheel.gate.guards, run.lake.artifacts(run.turn, run.run_id) / REPORT
+    if not guards.timed:
+        return dict(pacing.UNKNOWN)
+    if path.is_file():
+        before = read_json(path, mend="remove it and run evaluate again")
+        known: dict[str, float | None] = before.get("seconds_a_token", {})
+        if known.get(CANDIDATE) is not None and all(before[key] == report[key] for key in _TIMED_AS):
+            return known
+    on = pacing.course(every, rows, most=guards.timed)
+    if on is None:
+        run.say("speed: not told, since no benchmark has items that both models answered with a token")
+        return dict(pacing.UNKNOWN)
+    return pacing.seconds_a_token(engine, on, slower=guards.slower, say=run.say)
+
+
+def _fallen(run: Run, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The probes that the scorers of the rewards fell for which the candidate was trained on."""
+    turns = manifest.get("lineage", {}).get("turns") or [run.turn.key]
+    return [asdict(fall) for fall in falls(run.lake, run.turn.flywheel, turns)]
 
 
 def _contaminated(run: Run, every: Sequence[Exam], candidate: ModelRef) -> int:

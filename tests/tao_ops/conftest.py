@@ -2,13 +2,12 @@
 with everything it names."""
 
 import json
-import math
 import re
 import secrets
 import shutil
 import struct
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ import yaml
 
 from tao_ops import backends
 from tao_ops.backends import trl_trainer
-from tao_ops.config import Flywheel, load_flywheel
+from tao_ops.config import load_flywheel
 from tao_ops.database import start_embedded
 from tao_ops.embedded_postgres import EmbeddedPostgres
 from tao_ops.files import write_json
@@ -27,8 +26,9 @@ from tao_ops.lake import open_lake
 from tao_ops.records import Completion, Message, ModelRef, Sampling
 from tao_ops.settings import Settings
 from tao_ops.stages import Run
-from tao_ops.tables import EVALUATIONS, TABLES
+from tao_ops.tables import TABLES
 from tao_ops.turn import Turn
+from trials.registry.lake import small_flywheel, store
 
 FACTS = {"architecture": "LlamaForCausalLM", "parameters": 134_515_008, "dtype": "BF16"}
 
@@ -77,28 +77,12 @@ class JudgedTurn:
         models = [{"model_version": v, "path": str(self.folder / v), **FACTS} for v in versions]
         models[1] |= facts
         Path(models[1]["path"]).mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "candidate.json", _manifest(models, champion_version))
-        rows = [
-            row
-            for arm, model, scores in zip(("champion", "candidate"), versions, (champion, candidate), strict=True)
-            for row in _rows(arm, model, scores)
-        ]
-        self.run.lake.write(EVALUATIONS, rows, turn=self.run.turn, run_id=self.run.run_id)
-        champion_entry = {**models[0], "version": champion_version}
-        write_json(
-            self.folder / "report.json",
-            {
-                "flywheel": self.run.flywheel.name,
-                "turn": self.run.turn.key,
-                "run_id": self.run.run_id,
-                "champion": champion_entry,
-                "candidate": {**models[1], "version": None},
-                "prompt_digests": {"tickets": "prompt"},
-                "decoding_digests": {"tickets": "greedy"},
-                "engine": "fake",
-                "benchmarks": [_line(champion, candidate)],
-            },
-        )
+        told = {"method": "raft", "hyperparameters": {"epochs": 3, "learning_rate": 1e-3}, "rows": 20, "seed": 7}
+        base = {"version": champion_version, "model_version": versions[0]}
+        manifest = {**models[1], **told, "base": base, "metrics": {"loss": 0.5, "tokens": 1000}}
+        scores = {"champion": champion, "candidate": candidate}
+        by_item = {arm: {f"i{n}": score for n, score in enumerate(each)} for arm, each in scores.items()}
+        store(self.run, {**models[0], "version": champion_version}, manifest, by_item, engine="fake")
 
 
 @pytest.fixture
@@ -117,72 +101,10 @@ def new_turn(tmp_path: Path, database_url: str) -> Callable[..., JudgedTurn]:
     def make(day: int = 21, run_id: str = "manual__1") -> JudgedTurn:
         start = datetime(2026, 11, day, tzinfo=UTC)
         turn = Turn(name, start, start + timedelta(days=1))
-        lake = open_lake(settings.lake)
-        return JudgedTurn(Run(_flywheel(name), turn, run_id, lake, settings, database_url, say=lambda line: None))
+        lake, flywheel = open_lake(settings.lake), small_flywheel(name, "tickets")
+        return JudgedTurn(Run(flywheel, turn, run_id, lake, settings, database_url, say=lambda line: None))
 
     return make
-
-
-def _flywheel(name: str) -> Flywheel:
-    task = {
-        "prompt": "p.txt",
-        "expectations": "e.json",
-        "strategies": [{"name": "plain", "samples": 1}],
-        "scorers": [{"name": "json_schema", "keys": ["city"]}],
-        "benchmarks": [{"name": "tickets", "path": "b", "primary": True}],
-    }
-    rest = {"sources": [{"path": "x"}], "evaluate": {"control": None}}
-    return Flywheel.model_validate({"name": name, "tasks": {"tickets": task}, **rest})
-
-
-def _manifest(models: Sequence[Mapping[str, Any]], champion_version: int) -> dict[str, Any]:
-    return {
-        **models[1],
-        "base": {"version": champion_version, "model_version": models[0]["model_version"]},
-        "method": "raft",
-        "hyperparameters": {"epochs": 3, "learning_rate": 1e-3},
-        "rows": 20,
-        "seed": 7,
-        "metrics": {"loss": 0.5, "tokens": 1000},
-    }
-
-
-def _rows(arm: str, model_version: str, scores: Sequence[float]) -> list[dict[str, Any]]:
-    return [
-        {
-            "model_version": model_version,
-            "arm": arm,
-            "prompt_digest": "prompt",
-            "decoding_digest": "greedy",
-            "engine": "fake",
-            "benchmark": "tickets",
-            "benchmark_version": "v1",
-            "item_id": f"i{number}",
-            "score": score,
-            "output": "",
-        }
-        for number, score in enumerate(scores)
-    ]
-
-
-def _line(champion: Sequence[float], candidate: Sequence[float]) -> dict[str, Any]:
-    n = len(champion)
-    means = {
-        "champion": sum(champion) / n,
-        "control": None,
-        "candidate": sum(s for s in candidate if not math.isnan(s)) / n,
-    }
-    return {
-        "name": "tickets",
-        "version": "v1",
-        "task": "tickets",
-        "metric": "exact_json",
-        "primary": True,
-        "n": n,
-        **means,
-        "delta": 0.0,
-        "p_value": 0.5,
-    }
 
 
 _MESSAGE = re.compile(r"(\w+) here, my (.+) never came to (.+)\.$")
@@ -347,7 +269,8 @@ def _write_include(include: Path, model: Path) -> None:
         "tasks": {"tickets": task},
         "generate": {"policy": "uniform"},
         "update": {"min_rows": 4},
-        "gate": {"alpha": 0.1},  # of six items none can show more
+        # Of six items none can show more than at this level; and a fake engine is never slow.
+        "gate": {"alpha": 0.1, "guards": {"timed": 0}},
     }
     (include / "flywheels" / "shop.yaml").write_text(yaml.safe_dump(flywheel), encoding="utf-8")
     (include / "prompt.txt").write_text("Read the message.\n", encoding="utf-8")

@@ -99,6 +99,14 @@ def test_a_verdict_against_another_champion_than_the_tables_is_told() -> None:
     assert "the verdict is against the base model." in model_card.render(CANDIDATE, REPORT, back, QWEN)
 
 
+def test_what_others_wrote_is_no_markup() -> None:
+    verdict = {**VERDICT, "reasons": ["mail, from=a|b: <i>worse</i>\n# Licence"]}
+    card = model_card.render(CANDIDATE, REPORT, verdict, Base("![x](http://elsewhere/y.png)", "<b>mit</b>"))
+    text = card.split("---\n", 2)[2]
+    assert "- mail, from=a\\|b: &lt;i>worse&lt;/i> # Licence\n" in text
+    assert "![x]\\(http://elsewhere/y.png)" in text and "&lt;b>mit&lt;/b>." in text
+
+
 def test_a_licence_that_nobody_tells_is_the_base_models() -> None:
     head, text = _card(Base("own", None))
     assert (head["license"], head["license_name"]) == ("other", "as the base model's")

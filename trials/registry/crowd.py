@@ -106,9 +106,9 @@ def crowd(home: Path, url: str, flywheel: str, *, turns: int, seed: int) -> dict
 
 def read(registry: Registry, url: str, flywheel: str) -> State:
     """The registry as it is now; nothing is repaired."""
-    client = registry._versions._client()
-    experiment = client.get_experiment_by_name(flywheel)
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    with registry._versions._server.client() as client:
+        experiment = client.get_experiment_by_name(flywheel)
+        runs = client.search_runs([experiment.experiment_id], max_results=1000)
     with connect(url) as connection:
         rows = connection.execute(
             "select champion, candidate, number from gate_tests where flywheel = %s", [flywheel]

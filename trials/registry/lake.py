@@ -1,6 +1,8 @@
 """Turns that have been evaluated: stub models of a few bytes, and the scores of each in a small lake."""
 
+import math
 import random
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,8 @@ from tao_ops.turn import Turn
 
 ITEMS = 200
 BASE_RIGHT = 60
-_FACTS = {"architecture": "Tiny", "parameters": 1000, "dtype": "BF16"}
+FACTS = {"architecture": "Tiny", "parameters": 1000, "dtype": "BF16"}
+TRAINED = {"method": "raft", "hyperparameters": {}, "rows": 1, "metrics": {}}
 _FILES = {
     "config.json": '{"architectures": ["Tiny"]}',
     "tokenizer.json": "{}",
@@ -40,7 +43,7 @@ def evaluated(home: Path, url: str, flywheel: str, *, turns: int, seed: int) -> 
     One in three is no better than the base; of the others the later to end must beat the earlier.
     """
     settings = Settings(home, home / "cache", str(home / "lake"), url, home / "include", "k")
-    rng, config = random.Random(seed), _flywheel(flywheel)
+    rng, config = random.Random(seed), small_flywheel(flywheel)
     rights = [
         BASE_RIGHT - 10 + rng.randrange(20) if rng.random() < 1 / 3 else rng.randrange(80, 190) for _ in range(turns)
     ]
@@ -56,59 +59,77 @@ def _evaluated(flywheel: Flywheel, settings: Settings, url: str, day: int, right
     model.mkdir(parents=True)
     for name, text in {**_FILES, "model.safetensors": f"weights of {day}"}.items():
         (model / name).write_text(text, encoding="utf-8")
-    candidate = {"model_version": model_digest(model), "path": str(model), **_FACTS}
-    base = {"model_version": "base", "path": "", **_FACTS, "version": 0}
-    answers = {"champion": _scores(BASE_RIGHT, random.Random(0)), "candidate": _scores(right, rng)}
-    versions = {"champion": "base", "candidate": candidate["model_version"]}
+    candidate = {"model_version": model_digest(model), "path": str(model), **FACTS}
+    base = {"model_version": "base", "path": "", **FACTS, "version": 0}
+    scores = {"champion": _scores(BASE_RIGHT, random.Random(0)), "candidate": _scores(right, rng)}
+    manifest = {**candidate, **TRAINED, "seed": day, "base": {"version": 0, "model_version": "base"}}
+    write_json(model / "manifest.json", manifest)
+    store(run, base, manifest, {arm: {f"i{n:03}": s for n, s in enumerate(each)} for arm, each in scores.items()})
+    return Evaluated(run, str(candidate["model_version"]), right)
+
+
+def store(
+    run: Run,
+    champion: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, float]],
+    *,
+    engine: str = "stored",
+) -> None:
+    """Leave behind what ``update`` and ``evaluate`` do: the candidate's manifest, all scores, the report.
+
+    Args:
+        champion: model_version, path, architecture, parameters, dtype and version.
+        manifest: the candidate's.
+        scores: of ``champion`` and ``candidate``, by item of the flywheel's first benchmark.
+    """
+    folder = run.lake.artifacts(run.turn, run.run_id)
+    candidate = {name: manifest[name] for name in ("model_version", "path", *FACTS)}
+    ((task, told),) = run.flywheel.tasks.items()
+    benchmark = {"benchmark": told.benchmarks[0].name, "benchmark_version": "v1"}
+    by = {"prompt_digest": "prompt", "decoding_digest": "greedy", "engine": engine, "output": ""}
     rows = [
-        {**_row(number, score), "arm": arm, "model_version": versions[arm]}
-        for arm, scores in answers.items()
-        for number, score in enumerate(scores)
+        {**by, **benchmark, "arm": arm, "model_version": model["model_version"], "item_id": item, "score": score}
+        for arm, model in (("champion", champion), ("candidate", candidate))
+        for item, score in scores[arm].items()
     ]
-    lake.write(EVALUATIONS, rows, turn=turn, run_id=run.run_id)
-    trained = {"method": "raft", "hyperparameters": {}, "rows": 1, "seed": day, "metrics": {}}
-    manifest = {**candidate, **trained, "base": {"version": 0, "model_version": "base"}}
-    for path in (folder / "candidate.json", model / "manifest.json"):
-        write_json(path, manifest)
+    run.lake.write(EVALUATIONS, rows, turn=run.turn, run_id=run.run_id)
+    write_json(folder / "candidate.json", dict(manifest))
+    means = {arm: _mean(each.values()) for arm, each in scores.items()}
+    line = {"name": benchmark["benchmark"], "version": "v1", "task": task, "metric": "exact_json", "primary": True}
+    figures = {"control": None, **means, "delta": means["candidate"] - means["champion"], "p_value": None}
     report = {
-        "flywheel": flywheel.name,
-        "turn": turn.key,
+        "flywheel": run.flywheel.name,
+        "turn": run.turn.key,
         "run_id": run.run_id,
-        "champion": base,
+        "champion": dict(champion),
         "candidate": {**candidate, "version": None},
-        "prompt_digests": {"tickets": "prompt"},
-        "decoding_digests": {"tickets": "greedy"},
-        "engine": "stored",
-        "benchmarks": [_line(right)],
+        "prompt_digests": {task: "prompt"},
+        "decoding_digests": {task: "greedy"},
+        "engine": engine,
+        "benchmarks": [{**line, "n": len(scores["candidate"]), **figures}],
     }
     write_json(folder / "report.json", report)
-    return Evaluated(run, str(candidate["model_version"]), right)
+
+
+def _mean(scores: Collection[float]) -> float:
+    return sum(score for score in scores if not math.isnan(score)) / len(scores)
+
+
+def small_flywheel(name: str, benchmark: str = "exam") -> Flywheel:
+    """A flywheel of one task and one benchmark; the files that it names are not there."""
+    task = {
+        "prompt": "p.txt",
+        "expectations": "e.json",
+        "strategies": [{"name": "plain", "samples": 1}],
+        "scorers": [{"name": "json_schema", "keys": ["city"]}],
+        "benchmarks": [{"name": benchmark, "path": "b", "primary": True}],
+    }
+    rest = {"sources": [{"path": "x"}], "evaluate": {"control": None}}
+    return Flywheel.model_validate({"name": name, "tasks": {"tickets": task}, **rest})
 
 
 def _scores(right: int, rng: random.Random) -> list[float]:
     scores = [1.0] * right + [0.0] * (ITEMS - right)
     rng.shuffle(scores)
     return scores
-
-
-def _row(number: int, score: float) -> dict[str, Any]:
-    told = {"prompt_digest": "prompt", "decoding_digest": "greedy", "engine": "stored", "output": ""}
-    return {**told, "benchmark": "exam", "benchmark_version": "v1", "item_id": f"i{number:03}", "score": score}
-
-
-def _line(right: int) -> dict[str, Any]:
-    what = {"name": "exam", "version": "v1", "task": "tickets", "metric": "exact_json", "primary": True, "n": ITEMS}
-    means = {"champion": BASE_RIGHT / ITEMS, "control": None, "candidate": right / ITEMS}
-    return {**what, **means, "delta": (right - BASE_RIGHT) / ITEMS, "p_value": None}
-
-
-def _flywheel(name: str) -> Flywheel:
-    task = {
-        "prompt": "p.txt",
-        "expectations": "e.json",
-        "strategies": [{"name": "plain", "samples": 1}],
-        "scorers": [{"name": "json_schema", "keys": ["city"]}],
-        "benchmarks": [{"name": "exam", "path": "b", "primary": True}],
-    }
-    rest = {"sources": [{"path": "x"}], "evaluate": {"control": None}}
-    return Flywheel.model_validate({"name": name, "tasks": {"tickets": task}, **rest})

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Source = Literal["anchor", "feedback", "verified", ""]
+Source = Literal["anchor", "feedback", "corrected", "verified", ""]
 
-WEIGHTS: Mapping[str, float] = {"anchor": 1.0, "verified": 1.0, "feedback": 0.5}
-"""What a label weighs by its source: a thumb is pressed by mistake, or for the tone, more often than an anchor errs."""
+WEIGHTS: Mapping[str, float] = {"anchor": 1.0, "verified": 1.0, "feedback": 0.5, "corrected": 0.5}
+"""What a label weighs by its source: a thumb is pressed by mistake, or for the tone, more often than an anchor errs.
+So is a corrected answer: a user's word that nobody looked at."""
 
 _ROLES = ("user", "assistant")
 _DROPPED = ("system", "developer")

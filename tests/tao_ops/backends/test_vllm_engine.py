@@ -57,6 +57,11 @@ def test_the_same_seed_gives_the_same_responses(seen: dict[str, Any]) -> None:
     assert len({one["text"] for one in seen["seeded"][0]}) > 1
 
 
+def test_a_registered_versions_folder_is_served_as_the_model_that_it_holds(seen: dict[str, Any]) -> None:
+    assert {"MLmodel", "README.md", "manifest.json", "components"} <= set(seen["version_files"])
+    assert seen["seeded_again"] == seen["seeded"]
+
+
 def test_greedy_responses_are_the_same_twice(seen: dict[str, Any]) -> None:
     assert seen["greedy"] == seen["greedy_again"]
 
@@ -232,17 +237,28 @@ class _Observed:
         self.asked = _conversations()
 
     def engine(self, **how: Any) -> vllm_engine.VllmEngine:
-        config = how.pop("config", SMALL)
-        return vllm_engine.VllmEngine(
-            ModelRef(str(self.model), "x"), seed=3, config=config, say=self.said.append, **how
-        )
+        config, folder = how.pop("config", SMALL), how.pop("folder", self.model)
+        return vllm_engine.VllmEngine(ModelRef(str(folder), "x"), seed=3, config=config, say=self.said.append, **how)
+
+    def version(self) -> Path:
+        """The model as ``register`` leaves it, with all that lies beside the weights then."""
+        from tao_ops.mlflow_layout import write_layout
+        from tao_ops.models import model_facts, model_ref
+
+        folder = shutil.copytree(self.model, self.folder / "version")
+        write_layout(folder, model_facts(model_ref(folder)).as_dict())
+        (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# A card\n", encoding="utf-8")
+        write_json(folder / "manifest.json", {"model_version": "x"})
+        (folder / "recipe").mkdir()
+        self.seen["version_files"] = sorted(path.name for path in folder.iterdir())
+        return folder
 
     def all(self) -> dict[str, Any]:
         hot = Sampling(4, 1.0, 0.95, 16)
         engine = self.engine()
         self.keep("seeded", engine.generate(self.asked, hot))
         del engine
-        engine = self.engine()
+        engine = self.engine(folder=self.version())
         self.keep("seeded_again", engine.generate(self.asked, hot))
         self.answers(engine)
         self.words(engine)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tao_ops.benchmarks import guards
-from tao_ops.benchmarks.reports import EMPTY, REPEATED, TRUNCATED, BenchmarkScores, Output, Report
+from tao_ops.benchmarks.reports import EMPTY, REPEATED, TRUNCATED, BenchmarkScores, Fall, Output, Report
 from tao_ops.config.gate import GuardsConfig
 from tao_ops.models import ModelFacts
 
@@ -99,6 +99,37 @@ def test_a_model_that_was_trained_on_the_exam_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize(("share", "limit", "breaks"), [(0.8, 0.5, True), (0.5, 0.5, False), (0.8, 1.0, False)])
+def test_a_scorer_that_falls_for_a_probe_may_not_have_trained_the_candidate(
+    share: float, limit: float, breaks: bool
+) -> None:
+    fall = Fall("tickets", "tone", "wrong answer padded", share, 20, "2026-11-21T00:00Z")
+    assert _broken(_report(fallen=[fall]), _report(), probes=limit) == (), "the champion's rewards are not judged"
+    found = _broken(_report(), _report(fallen=[fall]), probes=limit)
+    assert bool(found) is breaks
+    if breaks:
+        assert found == (
+            "tickets: tone fell for the probe 'wrong answer padded' in turn 2026-11-21T00:00Z, whose rewards the"
+            " candidate was trained on: it gives at least the honest answer's score in 80% of 20 comparisons, and 50%"
+            " is the limit",
+        )
+
+
+def test_of_several_probes_the_one_that_a_scorer_liked_most_is_told() -> None:
+    falls = [
+        Fall("tickets", scorer, probe, share, 20, "t1")
+        for scorer, probe, share in (
+            ("tone", "empty", 0.7),
+            ("tone", "blank", 1.0),
+            ("tone", "query copied", 0.3),
+            ("combined reward", "empty", 0.6),
+        )
+    ]
+    first, second = _broken(_report(), _report(fallen=falls))
+    assert "tone fell for the probe 'blank'" in first and first.endswith("50% is the limit; 1 more such probe")
+    assert "combined reward fell for the probe 'empty'" in second and second.endswith("50% is the limit")
+
+
 def _rewarded(mean: float, *, right: int, **changes: Any) -> Report:
     return _report([Output(reward=mean + (n % 10) / 100) for n in range(_N)], right=right, **changes)
 
@@ -125,4 +156,5 @@ def test_all_broken_guards_are_told() -> None:
     champion = _report([Output(tokens=10)] * _N, seconds_a_token=0.01)
     candidate = _report([Output(tokens=99, flags=(EMPTY, TRUNCATED, REPEATED))] * _N, seconds_a_token=1.0)
     candidate = replace(candidate, contaminated=2, facts=ModelFacts("new", "GPT2LMHeadModel", 101, "F32"))
-    assert len(_broken(champion, candidate)) == 9
+    candidate = replace(candidate, fallen=[Fall("mail", "judge", "master key", 1.0, 20, "t")])
+    assert len(_broken(champion, candidate)) == 10

@@ -13,6 +13,7 @@ from tao_ops.errors import ConfigError, DataError, ModelError
 from tao_ops.registry import Submission, open_registry
 from tao_ops.replay.again import replay
 from tao_ops.replay.result import Agreement
+from tao_ops.replay.stored import STAGES
 from tao_ops.stages import Run, Stage
 from tao_ops.tables import EVALUATIONS, PROMPTS, QUERIES, RESPONSES, REWARDS, TABLES
 from tests.tao_ops.conftest import NAMES
@@ -87,10 +88,12 @@ def test_another_code_or_configuration_voids_the_promise_of_the_stages_that_it_r
     made.edit(run, code_version="0.0.1+another", stages=stages)
     found = made.replay(until=Stage.GENERATE)
     assert [(one.what, one.then, one.stages) for one in found.changed] == [
-        ("code", "0.0.1+another", (Stage.UPDATE, Stage.EVALUATE)),
+        ("code", "0.0.1+another", (Stage.UPDATE, Stage.EVALUATE, Stage.GATE)),
         ("configuration", "1111", (Stage.VALIDATE,)),
     ]
-    assert any(line.startswith("warning: not as it was: code of update, evaluate: then") for line in made.shop.said)
+    assert any(
+        line.startswith("warning: not as it was: code of update, evaluate, gate: then") for line in made.shop.said
+    )
     assert [one.promise for one in found.stages] == ["another configuration", None]
 
 
@@ -216,6 +219,49 @@ def test_a_later_version_is_replayed_from_the_champion_of_then(made: Made) -> No
     found = made.replay(version + 1)
     assert found.agrees and found.first_difference is None and len(found.stages) == 4
     assert _files(Path(first["path"])) == before and registry.champion_version("shop") == version
+
+
+def test_a_second_turn_is_replayed_to_its_verdict_against_the_champion_that_the_first_one_made(made: Made) -> None:
+    registry = open_registry(made.shop.settings.database_url, made.shop.settings)
+    for day in (21, 22):
+        run = made.turn(day)
+        for stage in (Stage.EVALUATE, Stage.GATE, Stage.REGISTER):
+            runner.execute(stage, run)
+    one, two = (one.version for one in registry.versions("shop")[-2:])
+    second = made.manifest(run)
+    assert second["lineage"]["champion"]["version"] == registry.champion_version("shop") == one == two - 1
+    made.numbers.models = [("", made.numbers.models[0][1])] * one + made.numbers.models[1:]
+    made.url = None
+    before = _files(Path(run.lake.root))
+    found = made.replay(two, until=Stage.GATE)
+    assert found.verdict() == "agrees: the same in every stage that could be compared"
+    assert {one.stage: one.agreement for one in found.stages} == dict.fromkeys(STAGES, Agreement.EQUAL)
+    arms = ("champion", "control", "candidate")
+    assert found.stages[-2].figures["means"] == {f"exam/{arm}": [1.0, 1.0] for arm in arms}
+    assert found.stages[-1].what == "undecided, from the same findings"
+    assert _files(Path(run.lake.root)) == before and len(registry.versions("shop")) == two
+
+
+def test_a_verdict_is_that_of_the_months_test_that_it_was(made: Made) -> None:
+    registry = open_registry(made.shop.settings.database_url, made.shop.settings)
+    now = datetime.now(UTC)
+    for name in ("one", "two"):
+        registry.test_number("shop", champion=0, candidate=name, at=now, timezone=made.shop.run().flywheel.timezone)
+    run = made.turn()
+    for stage in (Stage.EVALUATE, Stage.GATE):
+        runner.execute(stage, run)
+    found = made.replay(start=Stage.EVALUATE, until=Stage.GATE)
+    gate = found.stages[-1]
+    assert (gate.agreement, gate.promise, gate.figures["test"]) == (Agreement.EQUAL, None, [3, 3])
+    path = run.lake.artifacts(run.turn, run.run_id) / "verdict.json"
+    then = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**then, "decision": "reject", "reasons": ["it was a bad day"]}), encoding="utf-8")
+    found = made.replay(start=Stage.EVALUATE, until=Stage.GATE, folder="other")
+    gate = found.stages[-1]
+    assert gate.agreement is Agreement.DIFFERS and gate.what.startswith(f"reject then, {then['decision']} now: exam: ")
+    path.unlink()
+    gate = made.replay(start=Stage.EVALUATE, until=Stage.GATE, folder="third").stages[-1]
+    assert gate.agreement is Agreement.UNKNOWN and gate.what == "the verdict of then is gone"
 
 
 def _forget(run: Run, table: Any) -> None:

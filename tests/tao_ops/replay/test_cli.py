@@ -91,7 +91,8 @@ def test_what_is_not_there_is_one_error(made: Made) -> None:
     assert "version 0 of shop was made by no turn" in _error("lineage", "shop", "0")
     assert "shop knows no query 'no-such'" in _error("lineage", "shop", "--of-query", "no-such")
     assert "give a version or --of-query, and not both" in _error("lineage", "shop")
-    assert "'gate' is no stage that is replayed" in _error("replay", "shop", "1", "--until", "gate")
+    assert "'register' is no stage that is replayed" in _error("replay", "shop", "1", "--until", "register")
+    assert "'gate' is no stage that is replayed from" in _error("replay", "shop", "1", "--from", "gate")
     assert "MLflow has no version 7 of shop" in _error("replay", "shop", "7")
 
 

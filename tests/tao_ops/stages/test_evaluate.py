@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tao_ops import turns
 from tao_ops.benchmarks.item_sets import Item, ItemSet
 from tao_ops.benchmarks.reports import Output
 from tao_ops.errors import ConfigError, DataError, MissingInput, ModelError
@@ -19,6 +20,12 @@ from tests.tao_ops.conftest import FakeEngine
 
 Shop = Any
 INCLUDE = Path(__file__).parents[3] / "include"
+
+
+@pytest.fixture(autouse=True)
+def _untimed(shop: Shop) -> None:
+    """What is asked is counted: only what is asked for scores, unless a test says so."""
+    shop.change("gate.guards", {"timed": 0})
 
 
 def _updated(shop: Shop, day: int = 21, run_id: str = "manual__1") -> Any:
@@ -284,14 +291,42 @@ def test_a_score_that_is_no_number_is_an_error(shop: Shop, monkeypatch: pytest.M
     _nothing_is_written(shop, run, DataError, r"exact_json gave item i1 the score nan, not a number .* \[exam\]")
 
 
-def test_a_pace_is_told_where_both_arms_were_timed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "LEAST_SECONDS", 0.0)
-    run = _updated(shop)
-    pace = evaluate.run(run).metrics["seconds_a_token"]
-    assert pace["champion"] > 0 and pace["candidate"] > 0
+def test_both_models_are_timed_though_the_champions_scores_are_stored(shop: Shop) -> None:
+    evaluate.run(_updated(shop, 20))
+    shop.change("gate.guards", {"timed": 4, "slower": 1000.0})
+    shop.change("update.min_reward", 0.6)
+    shop.log(["Xena here, my lamp never came to Rome.", *[f"Yan{i} here, my fan never came to Bari." for i in "abcde"]])
+    run = shop.run(21)
+    for stage in (ingest, validate, generate, score, update):
+        stage.run(run)
+    shop.engines.clear()
+    report = evaluate.run(run)
+    pace = report.metrics["seconds_a_token"]
+    assert pace["champion"] > 0 and pace["candidate"] > 0 and report.metrics["reused"] == 2
+    assert len(shop.engines) == 1 and shop.asked == 6 + 2 * 2 * 4, "two rounds of each model over four items"
+    assert report.tokens == 6 * 3, "what was sampled against the clock is no answer"
+    assert len(_scores(run)) == 18
     told = read_json(run.lake.artifacts(run.turn, run.run_id) / "report.json")
-    assert stored_report(run.lake, told, facts_of(told["candidate"])).seconds_a_token == pace["candidate"]
-    assert evaluate.run(run).metrics["seconds_a_token"] == {"champion": None, "candidate": None}, "both were stored"
+    for arm in ("champion", "candidate"):
+        assert stored_report(run.lake, told, facts_of(told[arm])).seconds_a_token == pace[arm]
+    again = evaluate.run(run)
+    assert again.metrics["seconds_a_token"] == pace and len(shop.engines) == 1, "that pair was timed already"
+
+
+def test_what_the_rewards_scorers_fell_for_is_in_the_report(shop: Shop) -> None:
+    shop.change("tasks.tickets.scorers", [{"name": "wordy", "kind": "own", "file": "wordy.py"}, {"name": "consensus"}])
+    (shop.settings.include / "wordy.py").write_text(
+        "def score(batch):\n    return [min(1.0, len(one.text) / 60) for one in batch]\n", "utf-8"
+    )
+    shop.log()
+    for stage in (ingest, validate, generate):
+        stage.run(shop.run())
+    turns.record(shop.run(), score.run(shop.run()))
+    update.run(shop.run())
+    found = {(one["task"], one["scorer"]) for one in evaluate.run(shop.run()).metrics["fallen"]}
+    assert ("tickets", "wordy") in found
+    (page,) = shop.settings.home.glob("lake/artifacts/*/*/*/report.json")
+    assert read_json(page)["fallen"][0]["turn"] == shop.run().turn.key
 
 
 class _Judge:

@@ -163,6 +163,20 @@ def test_a_candidate_that_was_trained_on_the_exam_is_refused(new_turn: NewTurn) 
     assert metrics["decision"] == "reject" and "trained on 3 benchmark items" in metrics["reasons"][0]
 
 
+def test_a_candidate_of_a_reward_that_falls_for_a_probe_is_refused(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    judged.evaluate(LOW, HIGH)
+    fall = {"task": "tickets", "scorer": "tone", "probe": "master key", "share": 0.9, "comparisons": 20, "turn": "t1"}
+    _tell(judged, fallen=[fall])
+    metrics = gate.run(judged.run).metrics
+    assert metrics["decision"] == "reject"
+    assert "tickets: tone fell for the probe 'master key' in turn t1" in metrics["reasons"][0]
+    page = (judged.folder / "report.md").read_text(encoding="utf-8")
+    assert "| tickets | tone | master key | 90.0 % of 20 | t1 |" in page
+    _tell(judged, fallen=[{**fall, "share": 0.4}])
+    assert gate.run(judged.run).metrics["decision"] == "promote"
+
+
 @pytest.mark.parametrize(
     ("key", "one", "other", "said"),
     [
