@@ -1,16 +1,23 @@
 """One DAG per flywheel, made from `include/flywheels/*.yaml`.
 
-A run is one **turn**: ingest the interval's query logs, validate them, explore (sample many responses per
-query and score them), update the model on what was found, evaluate champion and candidate on the same items,
-let the gate decide, and register the candidate with its verdict. Where `gate.approval` is `manual`, a promotion waits
-at `approve` for a person, and `release` does what they say; else both are skipped. A turn may be run any number of
-times: its rows are replaced, never added to.
+A run is one **turn**:
+
+- **ingest** the interval's query logs, and **validate** them;
+- **explore**: sample many responses per query, and score them;
+- **update** the model on what was found, and **evaluate** champion and candidate on the same items;
+- let the **gate** decide, and **register** the candidate with its verdict;
+- **approve**: where the flywheel's YAML says so, a promotion waits for a person, under Required Actions;
+- **release** does what they say. Without a question, both are skipped.
+- **canary**: where the YAML says so, a promotion answers a share of the users first; this waits for how they fare;
+- **deployed** waits until every live server answers with the champion, and is skipped where none lives.
+
+A turn may be run any number of times: its rows are replaced, never added to.
 """
 
 from contextlib import suppress
 
 from airflow.sdk import dag, task_group
-from tao_airflow.dag import approval, settings, stages
+from tao_airflow.dag import approval, serving, settings, stages
 
 from tao_ops.config import Flywheel, flywheel_names, load_flywheel
 from tao_ops.errors import ConfigError
@@ -31,7 +38,9 @@ def make(flywheel: Flywheel) -> None:
         stage("ingest") >> validate
         explore.expand(shard=validate.output) >> update
         approve, release = approval(flywheel)
+        canary, deployed = serving(flywheel)
         update >> model_stage("evaluate") >> stage("gate") >> stage("register") >> approve >> release
+        release >> canary >> deployed
 
     turn()
 

@@ -1,8 +1,13 @@
 """Takes a promotion back: another version of a flywheel becomes its champion, in one step.
 
-Choose Trigger and fill in the form: the flywheel, the version (empty: the champion before this one), and why. The
-move is an event of the registry with your name. A turn that is at work is not stopped: its candidate is judged
-against the champion of the moment it is registered; the next turn starts from the restored one.
+Choose Trigger and fill in the form:
+
+- **Flywheel**: whose champion;
+- **Version**: what becomes the champion. Empty: the champion before this one; 0: the base model;
+- **Reason**: why. It is kept with your name in the registry's history.
+
+A turn that is at work is not stopped: its candidate is judged against the champion of the moment it is registered.
+The next turn starts from the restored one.
 """
 
 from datetime import UTC, datetime, timedelta

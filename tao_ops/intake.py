@@ -1,6 +1,7 @@
 """From logged queries to rows of ``queries``: which task, whose, said before or not, redacted, hashed."""
 
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from tao_ops.config import Flywheel, PrivacyConfig
 from tao_ops.privacy import Redactor, keyed_hash, keyed_hashes
+from tao_ops.sources.records import hash_of
 from tao_ops.tables import QUERIES
 
 MAX_TEXT = 1 << 20
@@ -62,8 +64,8 @@ class Intake:
         return pa.concat_batches(parts) if parts else empty
 
     def user_hash(self, user: str) -> str:
-        """What is stored instead of a user's name."""
-        return keyed_hash(self.key, "user", user)
+        """What is stored instead of a user's name; of one whose hash was logged, that."""
+        return hash_of(user) or keyed_hash(self.key, "user", user)
 
     @cached_property
     def _excerpts(self) -> Redactor:
@@ -82,7 +84,7 @@ class Intake:
     def _task(
         self, queries: pa.RecordBatch, task: str, redactor: Redactor, event_turns: pa.Array, source: str
     ) -> pa.RecordBatch:
-        messages, responses = self._redact(queries, redactor)
+        messages, responses, corrected = self._redact(queries, redactor)
         size = len(queries)
         columns = {
             "query_id": keyed_hashes(self.key, ("query", task), conversations(messages)),
@@ -95,6 +97,7 @@ class Intake:
             "model_version": queries.column("model_version"),
             "response": responses,
             "feedback": queries.column("feedback"),
+            "corrected": corrected,
             "user_hash": self._users(queries.column("user")),
             "redactor_version": pa.repeat(pa.scalar(redactor.version), size),
         }
@@ -106,35 +109,40 @@ class Intake:
         hashes = self._hashes
         if len(hashes) > _USERS_KEPT:
             hashes.clear()
-        fresh = [user for user in named if user not in hashes]
+        logged = {user: digest for user in named if (digest := hash_of(user))}
+        fresh = [user for user in named if user not in hashes and user not in logged]
         new = keyed_hashes(self.key, ("user",), pa.array(fresh, pa.string())).to_pylist()
-        hashes.update(zip(fresh, new, strict=True))
-        self.users.update(int(one[:16], 16) for one in new)
+        hashes.update(logged | dict(zip(fresh, new, strict=True)))
+        self.users.update(int(one[:16], 16) for one in (*logged.values(), *new))
         return pa.array([hashes[user] for user in named], pa.string()).take(encoded.indices)
 
-    def _redact(self, queries: pa.RecordBatch, redactor: Redactor) -> tuple[pa.ListArray, pa.Array]:
-        """Messages and responses without what is personal; of one query the same value has the same placeholder."""
-        messages, responses = nfc(queries.column("messages")), pc.utf8_normalize(queries.column("response"), "NFC")
+    def _redact(self, queries: pa.RecordBatch, redactor: Redactor) -> tuple[pa.ListArray, pa.Array, pa.Array]:
+        """Messages, responses and corrected answers without what is personal.
+
+        Of one query the same value has the same placeholder in all of them.
+        """
+        messages = nfc(queries.column("messages"))
+        answers = [_composed(queries.column(name)) for name in ("response", "corrected")]
         contents = pc.struct_field(messages.values, ["content"])
-        rows = row_numbers(messages)
-        asked, answered = _mask(redactor.maybe(contents)), _mask(redactor.maybe(responses))
-        suspects = np.union1d(rows[asked], np.flatnonzero(answered))
+        marked = [np.flatnonzero(_mask(redactor.maybe(texts))) for texts in answers]
+        suspects = np.unique(np.concatenate([row_numbers(messages)[_mask(redactor.maybe(contents))], *marked]))
         if not len(suspects):
-            return messages, responses
+            return messages, answers[0], answers[1]
         offsets = messages.offsets.to_numpy()
         replaced: dict[int, str] = {}
-        answers: dict[int, str] = {}
+        new: list[dict[int, str]] = [{}, {}]
         for row in suspects.tolist():
             places = range(offsets[row], offsets[row + 1])
-            response = responses[row].as_py()
-            texts = [contents[place].as_py() for place in places]
-            clean = redactor.together([*texts, response] if response is not None else texts)
+            there = [number for number, texts in enumerate(answers) if texts[row].is_valid]
+            texts = [contents[place].as_py() for place in places] + [answers[n][row].as_py() for n in there]
+            clean = redactor.together(texts)
             replaced.update(zip(places, clean, strict=False))
-            if response is not None:
-                answers[row] = clean[-1]
+            for number, text in zip(there, clean[len(places) :], strict=True):
+                new[number][row] = text
         roles = pc.struct_field(messages.values, ["role"])
         values = pa.StructArray.from_arrays([roles, _replace(contents, replaced)], ["role", "content"])
-        return pa.ListArray.from_arrays(messages.offsets, values), _replace(responses, answers)
+        whole = pa.ListArray.from_arrays(messages.offsets, values)
+        return whole, _replace(answers[0], new[0]), _replace(answers[1], new[1])
 
     def counts(self) -> dict[str, int]:
         """Values that were replaced, by their kind."""
@@ -145,18 +153,20 @@ class Intake:
 
 
 def too_long(queries: pa.RecordBatch) -> pa.BooleanArray | None:
-    """Which conversations or responses are longer than :data:`MAX_TEXT`; None where no one is."""
+    """Which conversations, responses or corrected answers are longer than :data:`MAX_TEXT`; None where no one is."""
     if queries.nbytes <= MAX_TEXT:
         return None
     said = queries.column("messages").flatten()
     longest = pc.max(pc.binary_length(pc.struct_field(said, ["content"]))).as_py() or 0
-    answer = pc.max(pc.binary_length(queries.column("response"))).as_py() or 0
+    answers = [queries.column(name) for name in ("response", "corrected")]
+    answer = max(pc.max(pc.binary_length(texts)).as_py() or 0 for texts in answers)
     many = pc.max(pc.list_value_length(queries.column("messages"))).as_py() or 0
     if many * longest <= MAX_TEXT // 2 and answer <= MAX_TEXT:
         return None  # the usual case, without making the conversations
-    texts = (conversations(queries.column("messages")), queries.column("response"))
-    either = pc.or_(*(pc.fill_null(pc.greater(pc.binary_length(text), MAX_TEXT), False) for text in texts))
-    return either if pc.any(either).as_py() else None
+    long = pa.array(np.zeros(len(queries), bool))
+    for texts in (conversations(queries.column("messages")), *answers):
+        long = pc.or_(long, pc.fill_null(pc.greater(pc.binary_length(texts), MAX_TEXT), False))
+    return long if pc.any(long).as_py() else None
 
 
 def identified(queries: pa.RecordBatch, key: bytes) -> pa.RecordBatch:
@@ -184,9 +194,19 @@ def identities(sources: pa.Array, request_ids: pa.Array) -> list[bytes]:
 def nfc(messages: pa.ListArray) -> pa.ListArray:
     """Messages in Unicode NFC, without a hidden start."""
     values = messages.flatten()
-    content = pc.utf8_normalize(pc.struct_field(values, ["content"]), "NFC")
+    content = _composed(pc.struct_field(values, ["content"]))
     both = pa.StructArray.from_arrays([pc.struct_field(values, ["role"]), content], ["role", "content"])
     return pa.ListArray.from_arrays(_offsets(messages), both)
+
+
+def _composed(texts: pa.Array) -> pa.Array:
+    """Texts in Unicode NFC. By Python: Arrow's own function (25.0) gives the decomposed form by that name."""
+    others = pc.fill_null(pc.invert(pc.string_is_ascii(texts)), False)
+    said = zip(pc.indices_nonzero(others).to_pylist(), texts.filter(others).to_pylist(), strict=True)
+    new = {
+        place: unicodedata.normalize("NFC", text) for place, text in said if not unicodedata.is_normalized("NFC", text)
+    }
+    return _replace(texts, new)
 
 
 def conversations(messages: pa.ListArray) -> pa.Array:

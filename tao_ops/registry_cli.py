@@ -77,10 +77,10 @@ def promote_command(
     reason: Reason,
     by: By = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Whatever the gate's verdict, as a decision of your own.")
+        bool, typer.Option("--force", help="At once, whatever the gate's verdict, as a decision of your own.")
     ] = False,
 ) -> None:
-    """Make a version the champion: the answer yes to one that is pending."""
+    """The answer yes to a version that waits: it becomes the champion, where serve.canary is set after a canary."""
     from tao_ops.registry.answers import Person, promote
 
     with readable_errors(EXIT_RETRY), _opened(name) as opened:
@@ -91,7 +91,7 @@ def promote_command(
 
 @app.command("reject")
 def reject_command(name: Name, version: Version, reason: Reason, by: By = None) -> None:
-    """Answer a version that is pending with no; the champion stays."""
+    """Answer a version that is pending with no, or end its canary; the champion stays."""
     from tao_ops.registry.answers import Person, reject
 
     with readable_errors(EXIT_RETRY), _opened(name) as opened:
@@ -153,7 +153,8 @@ def _row(one: dict[str, Any]) -> list[str]:
     delta = "–" if one["delta"] is None else f"{100 * one['delta']:+.1f}"
     when = datetime.fromisoformat(one["at"]).strftime("%Y-%m-%d %H:%M")
     aliases = ", ".join(one["aliases"])
-    first = (str(one["version"]), one["turn"] or "–", verdict, one["approval"] or "", aliases)
+    stands = ", ".join(filter(None, [one["approval"], one["canary"] and f"canary {one['canary']}".replace("_", " ")]))
+    first = (str(one["version"]), one["turn"] or "–", verdict, stands, aliases)
     return [*first, score, delta, one["method"] or "–", when]
 
 

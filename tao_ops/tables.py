@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised when a column changes; kept in each table's metadata."""
 
 _UTC = pa.timestamp("us", tz="UTC")
@@ -42,6 +42,8 @@ class Reason(StrEnum):
     """The line is not UTF-8, or holds what no text holds: half a character, a NUL."""
     NOT_JSON = "not_json"
     """The line is not a JSON object, or is nested too deep."""
+    TORN = "torn"
+    """The last line of a captured segment that broke off: its server was killed, or the power went."""
     TOO_LONG = "too_long"
     """The line or row is longer than any conversation."""
     DAMAGED_FILE = "damaged_file"
@@ -84,6 +86,7 @@ QUERIES = _table(
         "model_version": pa.string(),
         "response": pa.string(),
         "feedback": pa.string(),
+        "corrected": pa.string(),
         "user_hash": pa.string(),
         "redactor_version": pa.string(),
     },

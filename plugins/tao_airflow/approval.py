@@ -1,6 +1,6 @@
 """A person's word on a promotion: the question with the report in front of them, and what is done with the answer."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -11,6 +11,7 @@ from tao_airflow.assets import Kind, outlet, tell
 from tao_airflow.command_operator import CommandOperator
 from tao_airflow.run_files import run_folder
 from tao_airflow.stage_operator import identity
+from tao_ops.config import load_flywheel
 from tao_ops.turn import path_safe
 
 APPROVE, REJECT = "Approve", "Reject"
@@ -54,7 +55,10 @@ class ApproveOperator(HITLOperator):
             raise AirflowSkipException(f"nothing waits for an approval: {registered.get('decision')}")
         turn, run_id = identity(context, self.flywheel)
         self.subject = f"Promote version {registered['version']} of {self.flywheel}, turn {turn}?"
-        self.body = report(context["dag_run"].dag_id, turn, run_id)
+        until = f"{datetime.now(UTC) + self.response_timeout:%Y-%m-%d %H:%M} UTC"
+        limit = f"**Where nobody answers by {until}, it is rejected.** The answer's field and buttons are at the end."
+        self.body = f"{limit}\n\n{report(context['dag_run'].dag_id, turn, run_id)}"
+        self.log.info("Until %s, under Required Actions: %s", until, self.subject)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
@@ -70,13 +74,15 @@ class ApproveOperator(HITLOperator):
             otherwise = f"nobody answered within {self.response_timeout}"
         else:
             otherwise = "approved in Airflow" if option == APPROVE else "rejected in Airflow"
-        self.log.info("%s: %s", who, option)
         answer = {"verb": VERBS[option], "who": who, "reason": said or otherwise}
+        self.log.info("%s by %s: %s", option, who, answer["reason"])
         return answer | {"version": _registered(context)["version"]}
 
 
 class ReleaseOperator(CommandOperator):
     """Does what the answer of ``approve`` says: ``tao registry promote`` or ``reject``. A no is no failure.
+
+    Where the flywheel has a canary, a yes begins it, and the champion moves at its end.
 
     The command may run any number of times. Where the champion has moved since the verdict, the registry decides again;
     where it then says no, the task fails with its words.
@@ -92,7 +98,7 @@ class ReleaseOperator(CommandOperator):
         who, said = answer["who"], (f"--reason={answer['reason']}", f"--by={answer['who']}")
         self.command = ("registry", answer["verb"], self.flywheel, str(answer["version"]), *said)
         super().execute(context)
-        if answer["verb"] == VERBS[APPROVE]:
+        if answer["verb"] == VERBS[APPROVE] and load_flywheel(self.flywheel).serve.canary is None:
             turn, run_id = identity(context, self.flywheel)
             version = answer["version"]
             tell(context, self.flywheel, Kind.MODEL, turn=turn, run_id=run_id, version=version, who=who)

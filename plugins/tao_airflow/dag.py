@@ -8,6 +8,7 @@ from airflow.sdk import Param
 
 from tao_airflow.approval import ApproveOperator, ReleaseOperator
 from tao_airflow.assets import outlets
+from tao_airflow.serving import CanarySensor, DeployedSensor
 from tao_airflow.stage_operator import StageOperator
 from tao_airflow.timetable import FlywheelTimetable
 from tao_airflow.turn import PARAM
@@ -63,3 +64,12 @@ def approval(flywheel: Flywheel) -> tuple[ApproveOperator, ReleaseOperator]:
     name, limit = flywheel.name, flywheel.gate.approval_limit
     approve = ApproveOperator(task_id="approve", flywheel=name, limit=limit, execution_timeout=SHORT)
     return approve, ReleaseOperator(task_id="release", flywheel=name, execution_timeout=SHORT)
+
+
+def serving(flywheel: Flywheel) -> tuple[CanarySensor, DeployedSensor]:
+    """The last two tasks: a share of the users first, then all servers; neither holds a worker while it waits."""
+    name, canary = flywheel.name, flywheel.serve.canary
+    limit = timedelta(0) if canary is None else max(canary.limit, canary.time)
+    tried = CanarySensor(task_id="canary", flywheel=name, limit=limit, execution_timeout=SHORT)
+    limit = flywheel.serve.deployed
+    return tried, DeployedSensor(task_id="deployed", flywheel=name, limit=limit, execution_timeout=SHORT)

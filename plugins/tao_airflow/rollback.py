@@ -19,7 +19,7 @@ def form(flywheels: list[str]) -> dict[str, Param]:
         "version": Param(
             None,
             type=["null", "integer"],
-            minimum=0,
+            exclusiveMinimum=-1,  # with a minimum the form makes 0, the base model, of -3 without a word
             title="Version",
             description="Becomes the champion; 0 is the base model. Empty: the champion before this one.",
         ),

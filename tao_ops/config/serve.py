@@ -1,9 +1,9 @@
 """How a flywheel's champion is served, and what is kept of what it is asked."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tao_ops.config.base import Duration, Share, Strict
 
@@ -78,6 +78,14 @@ class CanaryConfig(Strict):
     """A canary that has not seen enough requests by then ends, and the champion stays."""
     limits: CanaryLimits = CanaryLimits()
 
+    @model_validator(mode="after")
+    def _both_asked(self) -> Self:
+        if not self.share and not self.shadow:
+            raise ValueError("'share' and 'shadow' are 0: nobody would ask the candidate")
+        if self.share == 1.0:
+            raise ValueError("'share' is 1: nobody would ask the champion, and there is nothing to compare with")
+        return self
+
 
 class ServeConfig(Strict):
     """``tao serve``."""
@@ -85,7 +93,7 @@ class ServeConfig(Strict):
     prompt: Literal["server", "client"] = "server"
     """Who puts the task's production prompt before a conversation: one of them, once."""
     keys: str | None = None
-    """File of hashed API keys, made by ``tao serve keys``; ``${NAME}`` is replaced. None: no key is asked for, and
+    """File of hashed API keys, made by ``tao server keys add``; ``${NAME}`` is replaced. None: no key is asked for, and
     the server listens on loopback only."""
     batch: int = Field(default=32, ge=1)
     """Most responses that the engine samples at once."""

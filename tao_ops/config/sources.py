@@ -13,6 +13,8 @@ class Format(StrEnum):
 
     CHAT_COMPLETIONS = "chat_completions"
     """Requests and responses of OpenAI's chat-completions API, JSON lines."""
+    CAPTURED = "captured"
+    """Segments that the capture of a server wrote: redacted and hashed already."""
     OPENAI_BATCH = "openai_batch"
     """Output files of OpenAI's Batch API, beside their input files."""
     LITELLM = "litellm"
@@ -43,6 +45,7 @@ Column = Literal[
     "model_version",
     "response",
     "feedback",
+    "corrected",
 ]
 """What a table may hold of a logged query; ``received_at`` and one of ``messages`` and ``text`` it must."""
 

@@ -7,12 +7,13 @@ somebody has moved them by hand. Version 0 is the base model: it is in no regist
 
 from tao_ops.registry.opening import champion, open_registry, open_versions
 from tao_ops.registry.record import BASE, Answer, ChampionEvent, EventKind
-from tao_ops.registry.versions import ChampionMoved, Registry
+from tao_ops.registry.versions import CanaryOver, ChampionMoved, Registry
 from tao_ops.submissions import Submission
 
 __all__ = [
     "BASE",
     "Answer",
+    "CanaryOver",
     "ChampionEvent",
     "ChampionMoved",
     "EventKind",

@@ -18,6 +18,7 @@ from tao_ops.registry import record
 from tao_ops.registry.again import decide_again
 from tao_ops.registry.record import BASE, TIME_LIMIT, Answer, ChampionEvent, EventKind
 from tao_ops.registry.versions import Registry
+from tao_ops.serve.canary.record import State
 from tao_ops.submissions import Registered
 
 
@@ -28,11 +29,13 @@ class Decided:
     Attributes:
         champion: the champion's version now; ``before``: then.
         changed: false where it had been decided so before.
+        canary: whether it answers a share of the users first.
     """
 
     champion: int
     before: int
     changed: bool
+    canary: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def promote(
 ) -> Decided:
     """Make ``version`` the champion, as the gate's verdict allows; with ``force`` whatever it says.
 
-    Where the champion has moved since the verdict, the gate's rule decides again over stored scores.
+    Where the champion has moved since the verdict, the gate's rule decides again over stored scores. Where the
+    flywheel has a canary, it begins, and the champion stays until it has grown; with ``force`` there is none.
 
     Raises:
         ConfigError: ``version`` is the base model.
@@ -79,35 +83,47 @@ def promote(
             say(f"version {version} is the champion of {name} already")
             return Decided(before, before, changed=False)
         one = _version(registry, name, version)
-        _see_files(registry, name, one)
+        see_files(registry, name, one)
         why = person.why
         if force:
             why = f"{why} (forced: {_standing(registry.events(name), one)})"
         else:
+            if (running := registry.canary(name)) is not None and running.version == version:
+                say(f"the canary of version {version} of {name} is under way: tao server canary {name}")
+                return Decided(before, before, changed=False, canary=True)
             _see_approvable(registry, flywheel, one, now)
             _see_verdict(registry, flywheel, one, before, lake, say)
+            if (config := flywheel.serve.canary) is not None:
+                registry.start_canary(name, version, expected_champion=before, config=config, who=person.who, why=why)
+                say(f"the canary of version {version} of {name} begins; the champion stays version {before} until then")
+                return Decided(before, before, changed=True, canary=True)
         registry.promote(name, version, expected_champion=before, who=person.who, why=why)
         say(f"the champion of {name} is now version {version} (before: {before})")
         return Decided(version, before, changed=True)
 
 
 def reject(flywheel: Flywheel, version: int, person: Person, *, registry: Registry, say: Progress) -> Decided:
-    """Answer a version that is pending with no; that its time is over changes no answer that was given.
+    """Answer a version that is pending with no, or end its canary; that its time is over changes no answer that was
+    given.
 
     Raises:
-        DataError: there is no such version, or it does not wait for an answer.
+        DataError: there is no such version, or it neither waits for an answer nor has a canary.
         RegistryError: the registry cannot be used.
     """
     name = flywheel.name
     with registry.lock(name):
         champion = registry.champion_version(name)
         _version(registry, name, version)
-        answered = record.answer(registry.events(name), version)
+        answered, running = record.answer(registry.events(name), version), registry.canary(name)
+        if running is not None and running.version == version and person.who != TIME_LIMIT:
+            registry.end_canary(running, State.ROLLED_BACK, who=person.who, why=person.why)
+            say(f"the canary of version {version} of {name} is rolled back; the champion is still version {champion}")
+            return Decided(champion, champion, changed=True)
         if answered is Answer.REJECTED:
             say(f"version {version} of {name} is rejected already")
             return Decided(champion, champion, changed=False)
-        if answered is Answer.APPROVED and person.who == TIME_LIMIT:
-            say(f"version {version} of {name} was answered before its time was over: it was promoted")
+        if answered in (Answer.APPROVED, Answer.CANARY) and person.who == TIME_LIMIT:
+            say(f"version {version} of {name} was answered before its time was over: {answered.value}")
             return Decided(champion, champion, changed=False)
         if answered is not Answer.PENDING:
             is_champion = version == champion
@@ -144,7 +160,7 @@ def rollback(flywheel: Flywheel, to: int | None, person: Person, *, registry: Re
                 raise DataError(
                     f"version {target} never was the champion", where=name, mend=f"tao registry promote {name} {target}"
                 )
-            _see_files(registry, name, one)
+            see_files(registry, name, one)
         registry.rollback(name, target, expected_champion=before, who=person.who, why=person.why)
         say(f"the champion of {name} is again version {target} (before: {before})")
         return Decided(target, before, changed=True)
@@ -161,7 +177,12 @@ def _version(registry: Registry, name: str, version: int) -> Registered:
     return found
 
 
-def _see_files(registry: Registry, name: str, one: Registered) -> None:
+def see_files(registry: Registry, name: str, one: Registered) -> None:
+    """Refuse a version whose folder is not what was registered.
+
+    Raises:
+        ModelError: it is another model, or its weights are deleted.
+    """
     if one.expired:
         raise ModelError(
             f"the weights of version {one.version} are deleted: it is past retention.versions",
@@ -180,16 +201,16 @@ def _see_files(registry: Registry, name: str, one: Registered) -> None:
 def _standing(history: list[ChampionEvent], one: Registered) -> str:
     """What a person overrules."""
     told = f"the gate's verdict was {one.verdict}"
-    if record.answer(history, one.version) is Answer.REJECTED:
-        last = record.settled(history, one.version)
-        told += f"; rejected by {last.who}" if last is not None else ""
+    last = record.settled(history, one.version)
+    if last is not None and last.kind is not EventKind.PROMOTE:
+        told += f"; rejected by {last.who}"
     return told
 
 
 def _see_approvable(registry: Registry, flywheel: Flywheel, one: Registered, now: datetime) -> None:
     """Neither promoted before, nor rejected, nor pending for too long; the latter is rejected here."""
     name, history, limit = flywheel.name, registry.events(flywheel.name), flywheel.gate.approval_limit
-    answered, last = record.answer(history, one.version), record.settled(history, one.version)
+    last = record.settled(history, one.version)
     mend = "wait for the next turn's candidate, or promote it with --force, as a decision of your own"
     if last is not None and last.kind is EventKind.PROMOTE:
         raise DataError(
@@ -197,7 +218,7 @@ def _see_approvable(registry: Registry, flywheel: Flywheel, one: Registered, now
             where=name,
             mend=f"`tao registry rollback {name} --to {one.version}`, or promote it with --force",
         )
-    if answered is Answer.REJECTED and last is not None:
+    if last is not None and (last.kind in record.CANARY_ENDS or record.answer(history, one.version) is Answer.REJECTED):
         when = f"{last.at:%Y-%m-%d %H:%M}"
         raise DataError(
             f"version {one.version} was rejected by {last.who} at {when}: {last.why}", where=name, mend=mend

@@ -1,7 +1,7 @@
 """Versions past their retention: their weights go, what tells where they came from stays.
 
-Kept are the weights of the newest versions, the champion, the one before it, those that wait for an answer, and of
-all of these the versions that their training began at, and so on down.
+Kept are the weights of the newest versions, the champion, the one before it, those that wait for an answer, the
+canary's, and of all of these the versions that their training began at, and so on down.
 """
 
 import shutil
@@ -44,7 +44,7 @@ def kept(
     """The versions whose weights stay; those that are ``overdue`` don't for their question's sake."""
     began = {one.version: one.base_version for one in versions}
     wanted: set[int] = set(sorted(began)[-newest:])
-    wanted |= {champion, record.previous(history, champion) or record.BASE}
+    wanted |= {champion, record.previous(history, champion) or record.BASE, record.on_canary(history) or record.BASE}
     wanted |= {v for v in began if record.answer(history, v) is Answer.PENDING and v not in overdue}
     return _with_bases(wanted, began)
 

@@ -60,8 +60,15 @@ class EventKind(StrEnum):
     """One of MLflow's aliases had been moved by hand; the champion stayed."""
     EXPIRED = "expired"
     """A version's weights were deleted; the champion stayed."""
+    CANARY_STARTED = "canary_started"
+    """A version answers a share of the users; the champion stayed. Where it grows, a promotion follows."""
+    CANARY_ROLLED_BACK = "canary_rolled_back"
+    """It broke a limit, or a person said no; the champion stayed."""
+    CANARY_ENDED = "canary_ended"
+    """It was not asked enough in time, a newer one took its place, or the champion moved."""
 
 
+CANARY_ENDS = (EventKind.CANARY_ROLLED_BACK, EventKind.CANARY_ENDED)
 MOVES = (EventKind.PROMOTE, EventKind.ROLLBACK)
 """Those that move the champion; of all others ``from`` and ``to`` are the champion of that moment."""
 
@@ -71,16 +78,21 @@ class Answer(StrEnum):
 
     PENDING = "pending"
     """Nobody has answered yet."""
+    CANARY = "canary"
+    """A person said yes, and a share of the users is answered by it."""
     APPROVED = "approved"
     """It became the champion."""
     REJECTED = "rejected"
-    """A person said no, or nobody answered in time."""
+    """A person said no, nobody answered in time, or its canary did not grow."""
 
 
 _ANSWERS = {
     EventKind.PENDING: Answer.PENDING,
     EventKind.PROMOTE: Answer.APPROVED,
     EventKind.REJECT: Answer.REJECTED,
+    EventKind.CANARY_STARTED: Answer.CANARY,
+    EventKind.CANARY_ROLLED_BACK: Answer.REJECTED,
+    EventKind.CANARY_ENDED: Answer.REJECTED,
 }
 
 
@@ -134,8 +146,9 @@ def current(connection: "Connection", flywheel: str, *, for_update: bool = False
 
 
 def set_current(connection: "Connection", flywheel: str, version: int) -> None:
-    """Make ``version`` the champion; its row is there and locked."""
+    """Make ``version`` the champion, and tell the servers once that is through; its row is there and locked."""
     connection.execute("update champions set version = %s, moved_at = now() where flywheel = %s", [version, flywheel])
+    connection.execute("select pg_notify('tao_champion', %s)", [flywheel])
 
 
 def add(
@@ -174,11 +187,12 @@ def answer(history: list[ChampionEvent], version: int) -> Answer | None:
 
 
 def settled(history: list[ChampionEvent], version: int) -> ChampionEvent | None:
-    """The last time that a version was promoted, or rejected by a person or by time, if it ever was.
+    """The last time that a version was promoted, or rejected by a person, by time or by its canary, if it ever was.
 
     A run that takes back its own question is none of these: its next verdict may be another.
     """
-    ends = [e for e in history if e.kind in (EventKind.PROMOTE, EventKind.REJECT) and _about(e) == version]
+    kinds = (EventKind.PROMOTE, EventKind.REJECT, *CANARY_ENDS)
+    ends = [e for e in history if e.kind in kinds and _about(e) == version]
     answers = [e for e in ends if not _is_of_run(e)]
     return answers[-1] if answers else None
 
@@ -192,6 +206,12 @@ def overdue(history: list[ChampionEvent], limit: timedelta, now: datetime) -> li
     """The versions that have waited for an answer for longer than ``limit``, in their order."""
     asked = {_about(e): e.at for e in history if e.kind is EventKind.PENDING}
     return [v for v, at in sorted(asked.items()) if now - at > limit and answer(history, v) is Answer.PENDING]
+
+
+def on_canary(history: list[ChampionEvent]) -> int | None:
+    """The version whose canary runs; None where there is none."""
+    told = [e for e in history if e.kind in (*MOVES, *CANARY_ENDS, EventKind.CANARY_STARTED)]
+    return told[-1].version if told and told[-1].kind is EventKind.CANARY_STARTED else None
 
 
 def ended(history: list[ChampionEvent], version: int) -> ChampionEvent | None:

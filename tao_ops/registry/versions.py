@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_ops.benchmarks.decide import Decision
+from tao_ops.config.serve import CanaryConfig
 from tao_ops.database import advisory_lock, connect
 from tao_ops.errors import RegistryError
 from tao_ops.mlflow_versions import MlflowVersions
 from tao_ops.models import ModelFacts
 from tao_ops.records import ModelRef, Progress
-from tao_ops.registry import record
+from tao_ops.registry import canaries, record
 from tao_ops.registry.record import BASE, TIME_LIMIT, Answer, ChampionEvent, EventKind
+from tao_ops.serve.canary import record as canary_record
+from tao_ops.serve.canary.record import Canary, State
 from tao_ops.submissions import Registered, Submission
 
 if TYPE_CHECKING:
@@ -28,6 +31,10 @@ _US = "tao"
 
 class ChampionMoved(RegistryError):
     """The champion is no longer the one that the promotion was decided against; nothing was moved."""
+
+
+class CanaryOver(RegistryError):
+    """The canary that was to grow has ended since it was looked at; nothing was moved."""
 
 
 class Registry:
@@ -114,6 +121,65 @@ class Registry:
         """
         self._set(flywheel, version, EventKind.PROMOTE, expected_champion, who, why)
 
+    def canary(self, flywheel: str) -> Canary | None:
+        """The canary that runs."""
+        with self._connect() as connection:
+            return canary_record.current(connection, flywheel)
+
+    def canary_states(self, flywheel: str) -> dict[int, State]:
+        """Of each version that ever was a canary, where its last one stands."""
+        with self._connect() as connection:
+            return canary_record.states(connection, flywheel)
+
+    def see_canary(self, flywheel: str, version: int | None = None) -> canaries.Seen | None:
+        """The newest canary, of ``version`` where one is named, its counts, and what they come to; nothing is done."""
+        with self._connect() as connection:
+            canary = canary_record.last(connection, flywheel, version)
+            return None if canary is None else canaries.see(connection, canary)
+
+    def start_canary(
+        self, flywheel: str, version: int, *, expected_champion: int, config: CanaryConfig, who: str, why: str
+    ) -> Canary:
+        """Let ``version`` answer a share of the users, in the place of any canary that runs; the champion stays.
+
+        One of the same version goes on as it began.
+
+        Raises:
+            ChampionMoved: another version is the champion by now.
+            RegistryError: MLflow does not know ``version``.
+        """
+        one = next((each for each in self.versions(flywheel) if each.version == version), None)
+        if one is None:
+            raise RegistryError(f"MLflow has no version {version} of {flywheel}")
+        with self._move(flywheel) as (connection, champion):
+            _see_champion(flywheel, champion, expected_champion)
+            about: dict[str, Any] = {"champion": champion, "config": config, "turn": one.turn, "run_id": one.run_id}
+            begun = canaries.begin(connection, flywheel, version, who=who, why=why, **about)
+            self._mirror(connection, flywheel, champion, version)
+            return begun
+
+    def end_canary(self, canary: Canary, state: State, *, who: str, why: str) -> bool:
+        """End a canary whose candidate does not become the champion; false where somebody was quicker."""
+        with self._move(canary.flywheel) as (connection, champion):
+            done = canaries.end(connection, canary, state, who=who, why=why)
+            # Also where a server was quicker, which knows no MLflow.
+            self._mirror(connection, canary.flywheel, champion, canary.version)
+            return done
+
+    def grow(self, canary: Canary, *, why: str) -> None:
+        """Make a canary's candidate the champion, as :meth:`promote` does.
+
+        Raises:
+            CanaryOver: it runs no more.
+            ChampionMoved, RegistryError: as :meth:`promote`.
+        """
+        self._set(canary.flywheel, canary.version, EventKind.PROMOTE, canary.champion, canaries.CANARY, why, canary)
+
+    def repair_approval(self, flywheel: str, version: int) -> None:
+        """Tell MLflow how a version's approval stands: a server that ended its canary could not."""
+        with self._move(flywheel) as (connection, champion):
+            self._mirror(connection, flywheel, champion, version)
+
     def rollback(self, flywheel: str, version: int, *, expected_champion: int, who: str, why: str) -> None:
         """Make ``version``, 0 for the base model, the champion again, as :meth:`promote` does."""
         self._set(flywheel, version, EventKind.ROLLBACK, expected_champion, who, why)
@@ -182,19 +248,28 @@ class Registry:
         with self._connect() as connection, advisory_lock(connection, name, seconds=_LOCK_SECONDS):
             yield
 
-    def _set(self, flywheel: str, version: int, kind: EventKind, expected: int, who: str, why: str) -> None:
+    def _set(
+        self,
+        flywheel: str,
+        version: int,
+        kind: EventKind,
+        expected: int,
+        who: str,
+        why: str,
+        canary: Canary | None = None,
+    ) -> None:
         if version != BASE:
             self.ref(flywheel, version)
         with self._move(flywheel) as (connection, champion):
-            if champion != expected:
-                raise ChampionMoved(
-                    f"the champion of {flywheel} is version {champion}, not {expected}",
-                    mend="run the gate again, against the champion of now",
-                )
+            _see_champion(flywheel, champion, expected)
+            running = canary_record.current(connection, flywheel)
+            if canary is not None and (running is None or running.id != canary.id):
+                raise CanaryOver(f"the canary of version {version} of {flywheel} has ended", mend="look at it again")
             if version == champion:
                 return
             record.set_current(connection, flywheel, version)
             about: dict[str, Any] = {"champions": (champion, version), "version": version}
+            canaries.champion_moved(connection, flywheel, version, who=who, why=why)
             record.add(connection, flywheel, kind, who=who, why=why, **about)
             # Under the row's lock, so that the aliases cannot go back behind a later promotion; where the process
             # dies before the commit, they are ahead of the record and the next look repairs them.
@@ -243,10 +318,19 @@ class Registry:
             try:
                 if not self._has_schema:
                     record.ensure_tables(connection)
+                    canary_record.ensure_tables(connection)
                     self._has_schema = True
                 yield connection
             except psycopg.Error as error:
                 raise RegistryError(f"the registry's database failed: {str(error).splitlines()[0]}") from error
+
+
+def _see_champion(flywheel: str, champion: int, expected: int) -> None:
+    if champion != expected:
+        raise ChampionMoved(
+            f"the champion of {flywheel} is version {champion}, not {expected}",
+            mend="run the gate again, against the champion of now",
+        )
 
 
 def _named(version: int) -> str:

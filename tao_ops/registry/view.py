@@ -8,13 +8,15 @@ from tao_ops.registry.versions import Registry
 
 
 def listed(registry: Registry, flywheel: str) -> list[dict[str, Any]]:
-    """All versions, oldest first: what MLflow knows, with ``approval`` and ``aliases`` as the record has them."""
+    """All versions, oldest first: what MLflow knows, with ``approval``, ``canary`` and ``aliases`` as the record has
+    them."""
     history = registry.events(flywheel)
-    aliases = record.aliases(history, registry.champion_version(flywheel))
+    aliases, canaries = record.aliases(history, registry.champion_version(flywheel)), registry.canary_states(flywheel)
     return [
         {
             **one.as_dict(),
             "approval": record.answer(history, one.version),
+            "canary": canaries.get(one.version),
             "aliases": [alias for alias, version in aliases.items() if version == one.version],
         }
         for one in registry.versions(flywheel)

@@ -22,17 +22,21 @@ def read(
         say: told which files were left out.
 
     Raises:
-        DataError: nothing matches, or a place cannot be read.
+        DataError: nothing matches (of ``captured`` that is no error), or a place cannot be read.
     """
     module = importlib.import_module(f"tao_ops.sources.{_MODULES.get(source.format, source.format.value)}")
     if source.format in _TABLES:
         yield from module.read(source, pattern, window)
         return
-    found, old = files.find(pattern, window, timezone)
+    captured = source.format == Format.CAPTURED
+    found, old = files.find(pattern, window, timezone, may_be_none=captured)
     if old:
         say(
             f"{pattern}: {old} of {old + len(found)} files were written last before {window.start:%Y-%m-%d}: not opened"
         )
+    if captured:
+        yield from module.read(source, found, say)
+        return
     parse = module.reader(source)
     parse_block = None
     if source.format == Format.CHAT_COMPLETIONS:

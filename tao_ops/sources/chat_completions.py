@@ -7,7 +7,7 @@ the API's reference describes them (also those of vLLM, SGLang, llama.cpp and TG
      "tags": ["beta"],
      "request": {"model": …, "user": …, "messages": [{"role", "content"}, …], "metadata": {"task": …}},
      "response": {"model": …, "choices": [{"message": {"content": …}}]},
-     "feedback": "up"}
+     "feedback": "up", "corrected": "…"}
 
 ================= =====================================================================================
 field             key
@@ -23,6 +23,7 @@ field             key
 ``model_version`` ``response.model``; may be missing
 ``response``      ``response.choices[0].message.content``; may be missing
 ``feedback``      ``feedback``: ``up`` or ``down`` (also ``thumbs_up``, ``positive``, 1, true …); may be missing
+``corrected``     ``corrected``: the answer that would have been right; may be missing
 ================= =====================================================================================
 """
 
@@ -73,4 +74,5 @@ def _query(record: Any, position: str, non_text: fields.NonText) -> LoggedQuery 
         model_version=text_or_none(response.get("model")) if isinstance(response, dict) else None,
         response=fields.answer(response),
         feedback=fields.feedback(record.get("feedback")),
+        corrected=text_or_none(record.get("corrected")),
     )

@@ -39,6 +39,7 @@ def _options(*calls: tuple[str, pa.DataType]) -> pj.ParseOptions:
         ("request", pa.struct(request)),
         ("response", pa.struct([("model", _TEXT), ("choices", choices)])),
         ("feedback", _TEXT),
+        ("corrected", _TEXT),
     ]
     return pj.ParseOptions(pa.schema(line), newlines_in_values=False, unexpected_field_behavior="ignore")
 
@@ -138,7 +139,7 @@ def _columns(batch: pa.RecordBatch) -> tuple[_Mask, dict[str, pa.Array]] | None:
         times = pc.cast(pc.if_else(timely, batch.column("received_at"), None), LOGGED.field("received_at").type)
     except pa.ArrowInvalid:
         return None
-    texts = ("request_id", "route", "tags", "request", "response", "feedback")
+    texts = ("request_id", "route", "tags", "request", "response", "feedback", "corrected")
     if any(_holds_nul(batch.column(name)) for name in texts):
         return None
     good = _mask(timely)
@@ -164,6 +165,7 @@ def _columns(batch: pa.RecordBatch) -> tuple[_Mask, dict[str, pa.Array]] | None:
         "model_version": of(pc.struct_field(response, ["model"])),
         "response": pc.filter(_first_answer(pc.struct_field(response, ["choices"])), keep),
         "feedback": _feedback(pc.filter(batch.column("feedback"), keep)),
+        "corrected": of(batch.column("corrected")),
     }
 
 

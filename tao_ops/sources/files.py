@@ -55,8 +55,11 @@ class LogFile:
         return self.name.rsplit("/", 1)[-1][:10]
 
 
-def find(pattern: str, window: Window, timezone: str) -> tuple[list[LogFile], int]:
+def find(pattern: str, window: Window, timezone: str, *, may_be_none: bool = False) -> tuple[list[LogFile], int]:
     """The files that match, in the order of their names, without those last written before the window.
+
+    Args:
+        may_be_none: a pattern that matches nothing is no error: who writes there may not have begun.
 
     Returns:
         The files, and how many others were left out for their age.
@@ -66,7 +69,7 @@ def find(pattern: str, window: Window, timezone: str) -> tuple[list[LogFile], in
         SourceUnreachable: the place does not answer.
     """
     found = {file.name: file for file in _listed(pattern, dated(pattern, window, timezone))}
-    if not found:
+    if not found and not may_be_none:
         raise DataError("no query log matches", where=pattern, mend="mend the pattern, or see that logs are written")
     fresh = [f for f in found.values() if f.modified is None or f.modified >= window.start - UNTOUCHED]
     return sorted(fresh, key=lambda file: file.name), len(found) - len(fresh)

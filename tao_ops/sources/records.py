@@ -1,5 +1,6 @@
 """What every reader of query logs yields: batches of logged queries, and the lines that are none."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,11 +25,33 @@ LOGGED = pa.schema(
         pa.field("model_version", pa.string()),
         pa.field("response", pa.string()),
         pa.field("feedback", pa.string()),
+        pa.field("corrected", pa.string()),
     ]
 )
 """The columns of :attr:`Batch.queries`: the fields of :class:`LoggedQuery`."""
 
 BATCH_ROWS, BATCH_CHARACTERS = 8192, 16 << 20
+
+_HASHED = "\0"
+_DIGEST = re.compile(rf"{_HASHED}([0-9a-f]{{32}})")
+
+
+def hashed(digest: str) -> str:
+    """A user of whom the log has the keyed hash alone, for :attr:`LoggedQuery.user`.
+
+    It begins with a character that no text read from a log holds, so no name can be taken for a hash.
+    """
+    return _HASHED + digest
+
+
+def hash_of(user: str) -> str | None:
+    """The keyed hash of a user that :func:`hashed` made; None of a user in clear.
+
+    >>> hash_of(hashed("0123456789abcdef0123456789abcdef")), hash_of("anna")
+    ('0123456789abcdef0123456789abcdef', None)
+    """
+    found = _DIGEST.fullmatch(user)
+    return found[1] if found else None
 
 
 def _no_queries() -> pa.RecordBatch:
@@ -49,10 +72,11 @@ class LoggedQuery:
         model: the model that the request named.
         route: the path or route that the request came by.
         tags: words that the caller or the gateway put on the request.
-        user: the caller's name for its user, in clear.
+        user: the caller's name for its user, in clear; or its hash, as :func:`hashed` gives it.
         model_version: the serving model's name for itself; None where no response was logged.
         response: the response's text; None where there was none.
         feedback: the user's verdict on the response, ``up`` or ``down``; None where there is none.
+        corrected: the answer that the user says would have been right; None where there is none.
     """
 
     position: str
@@ -68,6 +92,7 @@ class LoggedQuery:
     model_version: str | None = None
     response: str | None = None
     feedback: str | None = None
+    corrected: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +102,7 @@ class BrokenLine:
     Attributes:
         text: what a person would want to see of it, not redacted yet and not longer than it must be.
         received_at: its time, where it could be read.
-        user: the caller's name for its user, where it could be read.
+        user: the caller's name for its user, where it could be read; or its hash, as :func:`hashed` gives it.
     """
 
     position: str
@@ -125,6 +150,7 @@ def batches(file: str, lines: Iterable[LoggedQuery | BrokenLine], rows: int = BA
         if isinstance(line, LoggedQuery):
             queries.append(line)
             held += sum(len(message["content"]) for message in line.messages) + len(line.response or "")
+            held += len(line.corrected or "")
         else:
             broken.append(line)
         if len(queries) + len(broken) >= rows or held >= BATCH_CHARACTERS:

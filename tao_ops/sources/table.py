@@ -20,6 +20,7 @@ field             what its column may hold
 ``model_version`` text
 ``response``      text, or a response's body as JSON text
 ``feedback``      text, a truth value or a whole number: ``up``, true, 1; ``down``, false, 0, -1
+``corrected``     text
 ================= =====================================================================================
 
 Where both are named, ``text`` stands in where ``messages`` is null.
@@ -120,6 +121,7 @@ def _query(row: Row, source: SourceConfig) -> LoggedQuery | BrokenLine:
         model_version=text_or_none(found.get("model_version")),
         response=response_text(found.get("response")),
         feedback=fields.feedback(found.get("feedback")),
+        corrected=text_or_none(found.get("corrected")),
     )
 
 

@@ -61,6 +61,8 @@ class _Taking:
     counts: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
+    judged: dict[bytes, tuple[str | None, bool]] = field(default_factory=dict)
+    judged_late: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         turn, flywheel = self.run.turn, self.run.flywheel
@@ -180,6 +182,7 @@ class _Taking:
             zero_copy_only=False
         )
         self.counts["held"] += int(((known_elsewhere == Known.SAME) & own).sum())
+        self._see_late_feedback(queries, ids, np.flatnonzero(known_elsewhere == Known.SAME))
         # Of the turns before only what is new matters: two exports of one call may tell its time differently.
         self._refuse_reused(queries, np.flatnonzero((known_elsewhere == Known.OTHER) & own), source, file)
         rest = np.flatnonzero(~held)
@@ -190,6 +193,26 @@ class _Taking:
         new = np.zeros(len(ids), bool)
         new[rest[known == Known.NEW]] = True
         return pa.array(new)
+
+    def _see_late_feedback(self, queries: pa.RecordBatch, ids: list[bytes], rows: npt.NDArray[np.int64]) -> None:
+        """Note held queries of which a user has said something that the turn which holds them does not know."""
+        told = pc.or_(pc.is_valid(queries.column("feedback")), pc.is_valid(queries.column("corrected")))
+        for row in rows[told.to_numpy(zero_copy_only=False)[rows]].tolist():
+            verdict, corrected = (queries.column(name)[row].as_py() for name in ("feedback", "corrected"))
+            held_verdict, held_corrected = self.judged.get(ids[row], (None, False))
+            if (verdict or held_verdict) != held_verdict or (corrected is not None and not held_corrected):
+                self.judged_late.add(queries.column("request_id")[row].as_py())
+
+    def _late_feedback(self) -> dict[str, int]:
+        """How many queries there are of which a turn does not know what was said, by that turn."""
+        found: Counter[str] = Counter()
+        every = sorted(self.judged_late)
+        for first in range(0, len(every), 1000):
+            ids = every[first : first + 1000]
+            rows = self.run.lake.read(QUERIES, columns=["turn"], flywheel=self.run.turn.flywheel, request_id=ids)
+            found.update(rows.column("turn").to_pylist())
+        found.pop(self.run.turn.key, None)
+        return dict(sorted(found.items()))
 
     def _refuse_reused(
         self, queries: pa.RecordBatch, rows: npt.NDArray[np.int64], source: SourceConfig, file: str
@@ -218,8 +241,13 @@ class _Taking:
             f"flywheel = '{turn.flywheel}' and turn <> '{turn.key}'"
             f" and received_at >= '{self.window.start.isoformat()}' and received_at < '{self.window.end.isoformat()}'"
         )
-        for batch in self.run.lake.scan(QUERIES, ["source", "request_id", "received_at"], condition):
-            held.add(identities(batch.column(0), batch.column(1)), _seconds(batch.column(2)))
+        columns = ["source", "request_id", "received_at", "feedback", "corrected"]
+        for batch in self.run.lake.scan(QUERIES, columns, condition):
+            ids = identities(batch.column(0), batch.column(1))
+            held.add(ids, _seconds(batch.column(2)))
+            told = pc.indices_nonzero(pc.or_(pc.is_valid(batch.column(3)), pc.is_valid(batch.column(4))))
+            for row in told.to_pylist():
+                self.judged[ids[row]] = (batch.column(3)[row].as_py(), batch.column(4)[row].is_valid)
         return held
 
     def report(self, version: int) -> StageReport:
@@ -228,6 +256,11 @@ class _Taking:
             self.run.say(f"late: {count} queries of turn {turn}, logged after it ran")
         for turn, count in sorted(self.left.items()):
             self.run.say(f"left: {count} queries of turn {turn}, which has not run: run it to take them")
+        judged_late = self._late_feedback()
+        for turn, count in judged_late.items():
+            self.run.say(
+                f"feedback: {count} answers of turn {turn} were judged after it ran: run it again to take that"
+            )
         refused = sum(self.refusals.reasons.values())
         return StageReport(
             stage="ingest",
@@ -240,6 +273,7 @@ class _Taking:
                 "redacted": self.intake.counts(),
                 "late": dict(sorted(self.late.items())),
                 "left": dict(sorted(self.left.items())),
+                "late_feedback": judged_late,
                 **{name: self.counts[name] for name in ("repeated", "held", "other_traffic", "erased")},
             },
         )

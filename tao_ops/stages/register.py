@@ -25,7 +25,8 @@ def run(run: Run) -> StageReport:
 
     Where a person has the last word, a promote leaves it pending, and the champion where it is. The model's folder
     gets its card and what MLflow loads it by; MLflow gets the run's pictures, the figures of its rewards, and those
-    of its training that it lacks.
+    of its training that it lacks. Where the flywheel has a canary, a promote begins it, and the champion stays until
+    it has grown.
 
     Where the champion has moved since the report, the gate's rule decides again over stored evaluations of the new
     one. A retry after a kill finds what it did before: the same version, and no second promotion. A version that was
@@ -63,10 +64,25 @@ def run(run: Run) -> StageReport:
             ask = f"tao registry promote {flywheel} {version}, or reject"
             run.say(f"the champion stays version {before} until a person answers: {ask}")
         elif promoted:
-            who, why = f"gate, run {run.run_id}", " ".join(verdict["reasons"])
-            registry.promote(flywheel, version, expected_champion=before, who=who, why=why)
-            run.say(f"the champion is now version {version} (before: {before})")
-    return _report(flywheel, version, verdict["decision"], is_champion=promoted and not pending, pending=pending)
+            _promote(run, registry, version, before, " ".join(verdict["reasons"]))
+        moved = promoted and not pending
+    canary = moved and run.flywheel.serve.canary is not None
+    return _report(
+        flywheel, version, verdict["decision"], is_champion=moved and not canary, pending=pending, canary=canary
+    )
+
+
+def _promote(run: Run, registry: Registry, version: int, before: int, why: str) -> None:
+    """Make ``version`` the champion, or begin its canary."""
+    flywheel, who, config = run.flywheel.name, f"gate, run {run.run_id}", run.flywheel.serve.canary
+    if config is None:
+        registry.promote(flywheel, version, expected_champion=before, who=who, why=why)
+        run.say(f"the champion is now version {version} (before: {before})")
+    else:
+        registry.start_canary(flywheel, version, expected_champion=before, config=config, who=who, why=why)
+        run.say(
+            f"the canary of version {version} begins; the champion stays version {before}: tao server canary {flywheel}"
+        )
 
 
 def _register(
@@ -100,17 +116,20 @@ def _register(
 
 def _settled(run: Run, registry: Registry, mine: int, champion: int) -> StageReport | None:
     """What this run's version came to, where that was decided before; None where it was not."""
-    last = record.settled(registry.events(run.flywheel.name), mine)
-    if mine != champion and last is None:
+    last, running = record.settled(registry.events(run.flywheel.name), mine), registry.canary(run.flywheel.name)
+    canary = running is not None and running.version == mine
+    if mine != champion and last is None and not canary:
         return None
     if mine == champion:
         run.say(f"version {mine} is this run's and is the champion already")
+    elif canary:
+        run.say(f"version {mine} is this run's, and its canary is under way: tao server canary {run.flywheel.name}")
     elif last is not None:
         ended = "promoted" if last.kind is record.EventKind.PROMOTE else "rejected"
         run.say(f"version {mine} is this run's and was {ended} at {last.at:%Y-%m-%d %H:%M} by {last.who}: it stays so")
     # As it was registered: the verdict among the artifacts may be another by now.
     was = next(one.verdict for one in registry.versions(run.flywheel.name) if one.version == mine)
-    return _report(run.flywheel.name, mine, was, is_champion=mine == champion, pending=False)
+    return _report(run.flywheel.name, mine, was, is_champion=mine == champion, pending=False, canary=canary)
 
 
 def _same_candidate(
@@ -126,7 +145,10 @@ def _same_candidate(
         )
 
 
-def _report(flywheel: str, version: int, decision: str | None, *, is_champion: bool, pending: bool) -> StageReport:
+def _report(
+    flywheel: str, version: int, decision: str | None, *, is_champion: bool, pending: bool, canary: bool
+) -> StageReport:
     alias = "champion" if is_champion else None
     metrics = {"model": flywheel, "version": version, "alias": alias, "decision": decision, "pending": pending}
+    metrics |= {"canary": True} if canary else {}
     return StageReport(stage="register", rows_in=1, rows_out=1, metrics=metrics)

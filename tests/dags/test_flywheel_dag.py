@@ -21,9 +21,11 @@ EDGES = {
     "gate": {"register"},
     "register": {"approve"},
     "approve": {"release"},
-    "release": set(),
+    "release": {"canary"},
+    "canary": {"deployed"},
+    "deployed": set(),
 }
-AFTER_THE_TURN = {"approve", "release"}
+AFTER_THE_TURN = {"approve", "release", "canary", "deployed"}
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,14 @@ def test_a_promotion_waits_for_a_person_as_long_as_the_flywheel_says(dag: Any) -
     assert list(approve.params) == ["reason"]
 
 
+def test_the_waits_for_servers_hold_no_worker_and_are_bounded(dag: Any) -> None:
+    canary, deployed = dag.get_task("canary"), dag.get_task("deployed")
+    assert {canary.mode, deployed.mode} == {"reschedule"} and {canary.pool, deployed.pool} == {"default_pool"}
+    # In auto mode approve and release skip themselves, and what comes after them runs all the same.
+    assert {canary.trigger_rule, deployed.trigger_rule} == {"none_failed"}
+    assert (canary.timeout, deployed.timeout) == (3600, 1800)
+
+
 def test_its_queries_report_and_model_are_assets(dag: Any) -> None:
     outlets = {task.task_id: [each.name for each in task.outlets] for task in dag.tasks if task.outlets}
     assert outlets == {
@@ -78,6 +88,7 @@ def test_its_queries_report_and_model_are_assets(dag: Any) -> None:
         "gate": ["tickets/report"],
         "register": ["tickets/model"],
         "release": ["tickets/model"],
+        "canary": ["tickets/model"],
     }
     # Airflow would fail the first run of a DAG that it has just found, were they the assets themselves.
     assert all(type(each).__name__ == "AssetAlias" for task in dag.tasks for each in task.outlets)

@@ -47,3 +47,8 @@ def test_a_form_that_is_filled_in_is_taken(dag: Any, version: int | None) -> Non
 def test_a_wrong_form_starts_no_run(dag: Any, wrong: dict[str, Any]) -> None:
     with pytest.raises(ParamValidationError):
         fill_in(dag, **wrong)
+
+
+def test_the_form_does_not_make_the_base_model_of_a_negative_version(dag: Any) -> None:
+    # Airflow's form silently raises a number to the field's minimum, and 0 is the base model.
+    assert "minimum" not in dag.params.get_param("version").schema

@@ -20,6 +20,8 @@ DAG = "flywheel_tickets"
 STAND_IN = """#!{python} -u
 import json, sys, time
 arguments = sys.argv[3:]
+if arguments[0] == "server":
+    sys.exit(print(json.dumps({{"done": True, "told": "no server lives", "on": [], "behind": []}})))
 with open({calls!r}, "a") as calls:
     calls.write(arguments[0] + " " + arguments[arguments.index("--turn") + 1] + "\\n")
 print(arguments[0], "at work")

@@ -1,5 +1,6 @@
 """A person's word on a promotion: what they are asked, and what is done with their answer or without one."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,14 +47,19 @@ def event(option: str, user: dict[str, str] | None, reason: str | None) -> dict[
 
 
 def test_it_waits_for_an_answer_with_the_report_in_front_of_the_person(
-    pending: dict[str, Any], asked: list[dict[str, Any]]
+    pending: dict[str, Any], asked: list[dict[str, Any]], task_log: list[str]
 ) -> None:
     with pytest.raises(TaskAwaitingInput) as waiting:
         approve().execute(pending)
     assert waiting.value.timeout == timedelta(hours=20)
     (question,) = asked
     assert question["subject"] == "Promote version 4 of tickets, turn 2026-11-21T00:00Z?"
-    assert question["body"] == "# Promote\n\nBetter by 4 points.\n"
+    limit, report = question["body"].split("\n\n", 1)
+    assert report == "# Promote\n\nBetter by 4 points.\n"
+    (until,) = re.findall(r"nobody answers by (\S+ \S+) UTC, it is rejected", limit)
+    left = datetime.fromisoformat(f"{until}+00:00") - datetime.now(UTC)
+    assert timedelta(hours=19, minutes=58) < left <= timedelta(hours=20)
+    assert f"Until {until} UTC, under Required Actions: {question['subject']}" in task_log
     assert (question["options"], question["defaults"]) == (["Approve", "Reject"], ["Reject"])
     assert list(question["params"]) == ["reason"] and question["params"]["reason"]["value"] is None
 
@@ -65,7 +71,7 @@ def test_a_report_is_never_read_as_a_template(
     task = approve()
     with pytest.raises(TaskAwaitingInput):
         task.execute(pending)
-    assert asked[0]["body"] == "{{ var.value.secret }}"
+    assert asked[0]["body"].endswith("\n\n{{ var.value.secret }}")
     assert "secret" not in str(task.hitl_summary)
 
 
@@ -76,7 +82,7 @@ def test_a_huge_report_is_shortened_and_says_where_the_rest_is(
     with pytest.raises(TaskAwaitingInput):
         approve().execute(pending)
     body = asked[0]["body"]
-    assert len(body) < LONGEST + 300 and body.startswith("a line of it\na line of it\n")
+    assert len(body) < LONGEST + 300 and "\n\na line of it\na line of it\n" in body
     assert body.endswith(f"characters more, in `{run_folder / 'report.md'}`.")
 
 
@@ -107,11 +113,17 @@ def test_it_skips_itself_where_nothing_waits(context: Context, asked: list[dict[
     ],
 )
 def test_the_answer_says_who_and_why(
-    pending: dict[str, Any], option: str, user: dict[str, str] | None, reason: str | None, answer: tuple[str, str, str]
+    pending: dict[str, Any],
+    task_log: list[str],
+    option: str,
+    user: dict[str, str] | None,
+    reason: str | None,
+    answer: tuple[str, str, str],
 ) -> None:
     given = approve().execute_complete(pending, event(option, user, reason))
     assert (given["verb"], given["who"], given["reason"]) == answer
     assert given["version"] == 4
+    assert f"{option} by {answer[1]}: {answer[2]}" in task_log
 
 
 def release(context: Context, verb: str, reason: str = "looks good") -> dict[str, Any]:

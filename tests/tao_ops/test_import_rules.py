@@ -87,13 +87,20 @@ def test_no_stage_knows_another() -> None:
 
 
 def test_nothing_below_the_stages_looks_up_to_them() -> None:
-    above = {"cli", "doctor", "launch", "local", "replay", "runner", "turns"}
+    above = {"cli", "doctor", "launch", "local", "replay", "runner", "serve_cli", "stage_cli", "turn_cli", "turns"}
     for name, path in MODULES.items():
         part = name.split(".")[1:2]
         if part and part[0] not in above:
             assert not _ours(path) & above, path
         if part and part[0] not in above | {"stages"}:
             assert "stages" not in _ours(path), path
+
+
+def test_serving_knows_neither_the_lake_nor_a_turn() -> None:
+    # A server outlives turns: it follows the registry, and hands what it captures to ingest as files.
+    below = {"backends", "champions", "database", "privacy", "registry", "rewards", "settings", "sources", "telemetry"}
+    for path in _below("serve"):
+        assert _ours(path) <= LEAVES | below | {"serve"}, path
 
 
 def test_backends_know_neither_lake_nor_stages() -> None:

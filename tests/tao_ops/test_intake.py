@@ -8,7 +8,7 @@ import pytest
 
 from tao_ops import intake
 from tao_ops.config import Flywheel
-from tao_ops.intake import COLUMNS, Intake
+from tao_ops.intake import COLUMNS, Intake, too_long
 from tao_ops.privacy import keyed_hash
 from tao_ops.sources.records import LoggedQuery, record_batch
 from tao_ops.tables import QUERIES
@@ -69,6 +69,7 @@ def test_a_row_has_the_columns_of_queries_but_for_those_that_all_share() -> None
         "model_version": "m@1",
         "response": "Hi!",
         "feedback": None,
+        "corrected": None,
         "user_hash": keyed_hash(KEY, "user", "u"),
     }
 
@@ -88,6 +89,10 @@ def test_what_was_said_makes_the_identity_and_nothing_else_does() -> None:
     other = [_query("Zoe here"), _query("Zo\u00eb here", before=before)]
     ids = [row["query_id"] for row in _rows(_intake(), *same, *other)]
     assert ids[0] == ids[1] and len(set(ids)) == 3
+    (row,) = _rows(_intake(), same[1])
+    assert row["messages"][0]["content"] == "Zo\u00eb here", (
+        "characters are composed, as models and benchmarks have them"
+    )
     tasks = _rows(_intake(a=_task(), b=_task()), same[0], same[0], tasks=("a", "b"))
     assert tasks[0]["query_id"] != tasks[1]["query_id"], "the same words in another task are another query"
 
@@ -114,6 +119,27 @@ def test_the_same_value_has_the_same_placeholder_in_all_that_was_said() -> None:
 def test_a_response_is_redacted_where_the_question_is_clean() -> None:
     (row, none) = _rows(_intake(), _query("Who?", response="anna@example.org"), _query("Who?"))
     assert row["response"] == "<EMAIL_1>" and none["response"] is None
+
+
+def test_a_corrected_answer_has_the_placeholders_of_its_conversation() -> None:
+    said = "bob@example.org and anna@example.org"
+    first, second, third = _rows(
+        _intake(),
+        _query(said, response="To bob@example.org.", corrected="To anna@example.org."),
+        _query("Who?", corrected="anna@example.org"),
+        _query("Who?", corrected="Zoe\u0308 did."),
+    )
+    assert first["messages"][0]["content"] == "<EMAIL_1> and <EMAIL_2>"
+    assert (first["response"], first["corrected"]) == ("To <EMAIL_1>.", "To <EMAIL_2>.")
+    assert (second["response"], second["corrected"]) == (None, "<EMAIL_1>")
+    assert third["corrected"] == "Zo\u00eb did."
+
+
+def test_a_corrected_answer_may_be_as_long_as_an_answer() -> None:
+    short, long = "x" * intake.MAX_TEXT, "x" * (intake.MAX_TEXT + 1)
+    assert too_long(record_batch([_query("a"), _query("b", corrected=short)])) is None
+    found = too_long(record_batch([_query("a"), _query("b", corrected=long), _query("c", response=long)]))
+    assert found is not None and found.to_pylist() == [False, True, True]
 
 
 def test_each_task_allows_what_it_names_and_excerpts_allow_nothing() -> None:

@@ -64,7 +64,7 @@ def _works(lake: Lake) -> None:
 
 
 def test_an_older_lake_says_what_to_run(lake: Lake) -> None:
-    with pytest.raises(LakeError, match="schema_version=1, older than schema_version=5 .*run: tao lake migrate"):
+    with pytest.raises(LakeError, match="schema_version=1, older than schema_version=6 .*run: tao lake migrate"):
         lake.read(PROMPTS)
     with pytest.raises(LakeError, match="run: tao lake migrate"):
         lake.write(QUARANTINE, [], turn=TURN, run_id="r", stage="ingest")
@@ -74,8 +74,8 @@ def test_it_is_migrated_then_read_and_written(lake: Lake) -> None:
     said: list[str] = []
     assert migrate(lake, hash_key, said.append) == ["quarantine", "prompts", "clusters"]
     assert said == [
-        "quarantine: schema version 1 → 5, new: user_hash",
-        "prompts: schema version 1 → 5",
+        "quarantine: schema version 1 → 6, new: user_hash",
+        "prompts: schema version 1 → 6",
         "clusters: 1 prompts of earlier turns entered, each with the split that it has",
     ]
     _works(lake)
@@ -87,7 +87,7 @@ def test_responses_of_the_release_before_are_read_and_replaced(tmp_path: Path) -
     _write_old(lake, RESPONSES, row, without=new, version=2)
     said: list[str] = []
     assert migrate(lake, hash_key, said.append) == ["responses"]
-    assert said == ["responses: schema version 2 → 5, new: round, temperature, tokens"]
+    assert said == ["responses: schema version 2 → 6, new: round, temperature, tokens"]
     (old,) = lake.read(RESPONSES).to_pylist()
     assert (old["text"], *(old[name] for name in new)) == ("hi", None, None, None)
     lake.write(RESPONSES, [{**row, "round": 1, "temperature": 0.5, "tokens": 7}], turn=TURN, run_id="r2", shard=0)
@@ -100,13 +100,28 @@ def test_scores_of_the_release_before_are_read_and_replaced(tmp_path: Path) -> N
     _write_old(lake, EVALUATIONS, row, without=new, version=4)
     said: list[str] = []
     assert migrate(lake, hash_key, said.append) == ["evaluations"]
-    assert said == ["evaluations: schema version 4 → 5, new: tokens, flags, reward"]
+    assert said == ["evaluations: schema version 4 → 6, new: tokens, flags, reward"]
     (old,) = lake.read(EVALUATIONS).to_pylist()
     assert (old["score"], *(old[name] for name in new)) == (1.0, None, None, None)
     told = {"tokens": 7, "flags": ["empty"], "reward": 0.5}
     lake.write(EVALUATIONS, [{**row, **told}], turn=TURN, run_id="r2")
     (now,) = lake.read(EVALUATIONS).to_pylist()
     assert {name: now[name] for name in new} == told
+
+
+def test_queries_of_the_release_before_are_read_and_replaced(tmp_path: Path) -> None:
+    lake = open_lake(str(tmp_path / "lake"))
+    row = {**OLD, "query_id": "q", "request_id": "r", "source": "s", "messages": HELLO, "response": "hi"}
+    _write_old(lake, QUERIES, {**row, "feedback": "down"}, without=("corrected",), version=5)
+    with pytest.raises(LakeError, match="schema_version=5, older than schema_version=6 .*run: tao lake migrate"):
+        lake.read(QUERIES)
+    said: list[str] = []
+    assert migrate(lake, hash_key, said.append) == ["queries"]
+    assert said == ["queries: schema version 5 → 6, new: corrected"]
+    (old,) = lake.read(QUERIES).to_pylist()
+    assert (old["response"], old["feedback"], old["corrected"]) == ("hi", "down", None)
+    lake.write(QUERIES, [{**row, "corrected": "hello"}], turn=TURN, run_id="r2")
+    assert lake.read(QUERIES).column("corrected").to_pylist() == ["hello"]
 
 
 def test_a_second_run_changes_nothing(lake: Lake) -> None:
@@ -164,7 +179,7 @@ def test_the_log_of_a_migrated_table_no_longer_keeps_values_of_columns(lake: Lak
 @pytest.mark.parametrize(
     ("description", "error"),
     [
-        ("schema_version=6", "schema_version=6, newer than this release's schema_version=5 .* the release that made"),
+        ("schema_version=7", "schema_version=7, newer than this release's schema_version=6 .* the release that made"),
         (None, "no schema version: no flywheel made it"),
     ],
 )
@@ -184,5 +199,5 @@ def test_tao_lake_migrate(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAO_LAKE", lake.root)
     monkeypatch.setenv("TAO_HASH_KEY", "k")
     first = CliRunner().invoke(app, ["lake", "migrate"])
-    assert first.exit_code == 0 and "prompts: schema version 1 → 5" in first.stdout
+    assert first.exit_code == 0 and "prompts: schema version 1 → 6" in first.stdout
     assert CliRunner().invoke(app, ["lake", "migrate"]).stdout == "every table is up to date\n"

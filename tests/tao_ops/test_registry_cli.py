@@ -139,12 +139,10 @@ def test_what_cannot_be_is_one_line(team: Team, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_champion_that_was_deleted_in_mlflow_is_one_line_and_can_be_taken_back(team: Team) -> None:
-    from mlflow.tracking import MlflowClient
-
     team.registered("promote")
     assert team.ask("promote", "1", *WHY).exit_code == 0
-    client: MlflowClient = team.registry._versions._client()
-    client.delete_model_version(team.name, "1")
+    with team.registry._versions._server.client() as client:
+        client.delete_model_version(team.name, "1")
     with pytest.raises(Exception, match="no version 1"):
         team.registry.champion(team.name)
     assert team.registry.champion_version(team.name) == 1

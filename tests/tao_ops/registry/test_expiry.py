@@ -9,7 +9,7 @@ import pytest
 from tao_ops.errors import ModelError
 from tao_ops.files import write_json
 from tao_ops.registry import EventKind, Registry, Submission
-from tao_ops.registry.answers import _see_files
+from tao_ops.registry.answers import see_files
 from tao_ops.registry.expiry import Expired, expire, kept
 from tao_ops.registry.record import TIME_LIMIT, ChampionEvent
 from tao_ops.submissions import Registered
@@ -61,7 +61,7 @@ def test_an_expired_version_loses_its_weights_and_keeps_what_tells_of_it(databas
     assert [one.expired for one in registry.versions(name)] == [False, True, False, False]
     assert [e.version for e in registry.events(name) if e.kind is EventKind.EXPIRED] == [2]
     with pytest.raises(ModelError, match=r"weights of version 2 are deleted: .*retention\.versions"):
-        _see_files(registry, name, registry.versions(name)[1])
+        see_files(registry, name, registry.versions(name)[1])
     # Done again it finds nothing, and finishes what a kill had left.
     assert expire(name, 1, registry, say=said.append) == Expired([], 0, 0)
     (folders[1] / "model.safetensors").write_bytes(b"left")

@@ -62,6 +62,12 @@ def test_a_users_verdict_is_up_down_or_none(said: Any, verdict: str | None) -> N
     assert isinstance(query, LoggedQuery) and query.feedback == verdict
 
 
+@pytest.mark.parametrize(("said", "kept"), [("{}", "{}"), ("", None), (7, None), (None, None), ("a\0b", None)])
+def test_a_corrected_answer_is_a_text_or_none(said: Any, kept: str | None) -> None:
+    query = _parse(corrected=said)
+    assert isinstance(query, LoggedQuery) and query.corrected == kept
+
+
 def test_a_time_elsewhere_becomes_utc() -> None:
     query = _parse(received_at="2026-11-21T01:00:00+02:00")
     assert isinstance(query, LoggedQuery) and query.received_at == datetime(2026, 11, 20, 23, tzinfo=UTC)

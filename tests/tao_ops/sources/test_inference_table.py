@@ -94,6 +94,7 @@ def test_the_layout_of_ai_gateway_is_read_whole(tmp_path: Path) -> None:
         "model_version": "gpt-4o-1",
         "response": "On its way.",
         "feedback": None,
+        "corrected": None,
     }
 
 

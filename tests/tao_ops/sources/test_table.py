@@ -52,7 +52,7 @@ def _said(folder: Path, times: pa.Array, name: str = "a.parquet", **more: Any) -
 
 def test_every_field_is_read_from_the_column_that_is_named(tmp_path: Path) -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where is my order?"}]
-    fields = ("request_id", "task", "model", "route", "user", "model_version", "response")
+    fields = ("request_id", "task", "model", "route", "user", "model_version", "response", "corrected")
     columns = {field: f"my_{field}" for field in fields}
     table = {column: [field] for field, column in columns.items()}
     table |= {"at": _times(NOON), "m": [messages], "s": ["Be kind."], "t": [["beta", "eu"]], "f": [False], "other": [1]}

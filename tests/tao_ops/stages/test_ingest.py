@@ -45,6 +45,7 @@ def test_a_day_of_logs_becomes_queries_of_its_turn(shop: Shop) -> None:
         "redacted": {},
         "late": {},
         "left": {},
+        "late_feedback": {},
         **{name: 0 for name in ("repeated", "held", "other_traffic", "erased")},
     }
     assert {(r["turn"], r["event_turn"], r["task"], r["source"], r["run_id"]) for r in rows} == {
@@ -263,6 +264,30 @@ def test_late_queries_are_taken_once_with_both_turns(shop: Shop) -> None:
     assert same.metrics == report.metrics
     third = shop.log(day=22) and execute(Stage.INGEST, shop.run(day=22, run_id="r5"))
     assert third.rows_out == 12 and third.metrics["late"] == {} and third.metrics["quarantine"] == {}
+
+
+def test_feedback_that_comes_after_its_turn_ran_is_said_and_taken_when_it_runs_again(shop: Shop) -> None:
+    lines = [json.loads(shop.line(f"Anna here, parcel {n}", f"r{n}", day=20)) for n in range(4)]
+    lines[3]["feedback"] = "up"
+    shop.log_lines([json.dumps(line) for line in lines], name="20.jsonl")
+    shop.log(day=21)
+    execute(Stage.INGEST, shop.run(day=20))
+    assert execute(Stage.INGEST, shop.run(day=21)).metrics["late_feedback"] == {}
+    lines[0]["feedback"], lines[1]["corrected"] = "down", "Yes."
+    shop.log_lines([json.dumps(line) for line in lines], name="20.jsonl")
+    report = execute(Stage.INGEST, shop.run(day=21, run_id="r2"))
+    assert report.metrics["late_feedback"] == {"2026-11-20T00:00Z": 2} and report.rows_out == 12
+    assert (
+        "feedback: 2 answers of turn 2026-11-20T00:00Z were judged after it ran: run it again to take that" in shop.said
+    )
+    execute(Stage.INGEST, shop.run(day=20, run_id="r3"))
+    told = {
+        row["request_id"]: (row["feedback"], row["corrected"])
+        for row in _queries(shop)
+        if row["request_id"][1:] in "0123"
+    }
+    assert told == {"r0": ("down", None), "r1": (None, "Yes."), "r2": (None, None), "r3": ("up", None)}
+    assert execute(Stage.INGEST, shop.run(day=21, run_id="r4")).metrics["late_feedback"] == {}
 
 
 def test_the_old_turn_may_take_them_first(shop: Shop) -> None:
