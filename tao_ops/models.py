@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,15 +82,8 @@ def adapter_digest(path: Path) -> str:
 def model_facts(ref: ModelRef) -> ModelFacts:
     """Architecture from ``config.json``; parameters and dtype from the headers of the weights."""
     path = Path(ref.path)
-    parameters, dtypes = 0, set()
-    for file in sorted(path.glob("*.safetensors")):
-        for name, tensor in _safetensors_header(file).items():
-            if name != "__metadata__":
-                size = 1
-                for dimension in tensor["shape"]:
-                    size *= dimension
-                parameters += size
-                dtypes.add(str(tensor["dtype"]))
+    weights = tensors(path).values()
+    parameters, dtypes = sum(math.prod(shape) for _, shape in weights), {dtype for dtype, _ in weights}
     architectures = _json(path / "config.json").get("architectures") or ["unknown"]
     return ModelFacts(ref.model_version, str(architectures[0]), parameters, "+".join(sorted(dtypes)))
 
@@ -102,6 +96,16 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError("not a JSON object", where=path)
     return value
+
+
+def tensors(folder: Path) -> dict[str, tuple[str, list[int]]]:
+    """Each tensor's type and shape, by the headers of a folder's weights.
+
+    Raises:
+        ModelError: a file of weights is none.
+    """
+    headers = [_safetensors_header(file) for file in sorted(folder.glob("*.safetensors"))]
+    return {k: (v["dtype"], v["shape"]) for header in headers for k, v in header.items() if k != "__metadata__"}
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Server:
             created=int(time.time()),
         )
         if setup is not None:
-            self.capture = Capture(front, setup, observers=[self._counting, self._shadow])
+            self.capture = Capture(front, setup, observers=[self._counting, self._shadow], wanted=self._canary_runs)
         self.app = Access(
             Trimmed(front if self.capture is None else self.capture),
             keys=planned.keys,
@@ -192,6 +192,9 @@ class Server:
     def _feedback(self, request_id: str, *, feedback: str | None, corrected: str | None) -> bool:
         assert self.capture is not None
         return self.capture.write_feedback(request_id, feedback=feedback, corrected=corrected)
+
+    def _canary_runs(self) -> bool:
+        return self.lanes.canary is not None
 
     def _tell_metrics(self) -> None:
         self.metrics.count(

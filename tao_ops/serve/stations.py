@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tao_ops.errors import EngineError, TaoError
-from tao_ops.models import _safetensors_header
+from tao_ops.models import tensors
 from tao_ops.records import Progress
 from tao_ops.serve.engines import EngineBroken, WeightsRefused
 from tao_ops.serve.exchange import Arm
@@ -191,13 +191,7 @@ def other_shape(old: str, new: str) -> str | None:
     for name in _SAME_JSON:
         if _settings(a / name) != _settings(b / name):
             return name
-    return None if _tensors(a) == _tensors(b) else "the weights' names, shapes or types"
-
-
-def _tensors(folder: Path) -> dict[str, tuple[str, list[int]]]:
-    """Each tensor's type and shape, by the headers of a folder's weights."""
-    headers = [_safetensors_header(file) for file in sorted(folder.glob("*.safetensors"))]
-    return {k: (v["dtype"], v["shape"]) for header in headers for k, v in header.items() if k != "__metadata__"}
+    return None if tensors(a) == tensors(b) else "the weights' names, shapes or types"
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -22,12 +22,12 @@ from trials.closed_loop.picture import draw
 from trials.record import Cells
 
 SEEDS = (1,)
-DAY_MINUTES = int(os.environ.get("DAY_MINUTES") or 15)
-"""Longer than a turn takes."""
-QUERIES = 150
+DAY_MINUTES = int(os.environ.get("DAY_MINUTES") or 12)
+"""About as long as a turn takes."""
+QUERIES = 120
 """A day."""
 DAYS = 3
-"""Whose traffic is trained on; one more, the last, is only answered."""
+"""Whose traffic is trained on; the two after them are answered meanwhile, and after the last turn."""
 
 
 def run() -> bool:

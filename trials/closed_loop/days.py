@@ -26,7 +26,7 @@ from tao_ops.registry.record import EventKind
 from tao_ops.settings import PROJECT, Settings
 from trials.closed_loop.clients import Answer, Users, as_rows
 
-NAME = "tickets"
+NAME, TOKENS = "tickets", 24_000
 START_S, READY_S, STOP_S = 300.0, 420.0, 60.0
 
 
@@ -37,7 +37,7 @@ class Loop:
     Attributes:
         minutes: of a day.
         queries: of a day, evenly spread.
-        days: whose traffic is trained on; one more is only answered.
+        days: whose traffic is trained on; two more are answered.
     """
 
     home: Path
@@ -66,6 +66,8 @@ class Loop:
         told["sources"] = [one for one in told["sources"] if one["format"] == "captured"]
         # The control decides nothing.
         told["evaluate"] = {"control": None}
+        # A day is short.
+        told["generate"]["budget"] = {"tokens": TOKENS}
         path.write_text(yaml.safe_dump(told), encoding="utf-8")
         return {**empty_home(self.home), "TAO_INCLUDE": str(include), "PYTHONUNBUFFERED": "1"}
 
@@ -75,7 +77,7 @@ class Loop:
         print(f"the first day begins in {began - time.time():.0f} s; a day has {self.minutes} minutes", flush=True)
         answers: list[Answer] = []
         waiting = True
-        for number in range((self.days + 1) * self.queries):
+        for number in range((self.days + 2) * self.queries):
             time.sleep(max(0.0, began + number * apart - time.time()))
             if waiting and time.time() > began + day:
                 # Before, the scheduler would begin with a day that nobody asked in.
@@ -94,7 +96,7 @@ class Loop:
 
     def _told(self, answers: list[Answer], began: float, mixed: int) -> dict[str, Any]:
         day, good = 60.0 * self.minutes, [one for one in answers if one.right is not None]
-        by_day = [[one for one in good if int((one.at - began) // day) == number] for number in range(self.days + 1)]
+        by_day = [[one for one in good if int((one.at - began) // day) == number] for number in range(self.days + 2)]
         with database(self._settings()) as url, connect(url) as connection:
             history = record.events(connection, NAME)
         decided = Counter(event.kind for event in history)

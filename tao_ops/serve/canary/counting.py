@@ -18,6 +18,7 @@ WAITING = 512
 """Answers that may wait for the scorers; of more only requests, seconds and tokens are counted."""
 _RIGHT = 0.5
 """What the verifiers must give at least, together, for an answer that counts as right."""
+_LOOK_S, _CLOSE_S = 0.5, 10.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,12 +30,13 @@ class Counting:
     or a stream that ended with an error.
     """
 
-    def __init__(self, flywheel: Flywheel) -> None:
+    def __init__(self, flywheel: Flywheel, waiting: int = WAITING) -> None:
         self._flywheel = flywheel
         self._lock = threading.Lock()
         self._canary: Canary | None = None
         self._counts: dict[Arm, Counts] = {}
-        self._waiting: queue.Queue[tuple[int, Exchange] | None] = queue.Queue(WAITING)
+        self._waiting: queue.Queue[tuple[int, Exchange]] = queue.Queue(waiting)
+        self._ended = threading.Event()
         self._judges: dict[str, _Judge] = {}
         self._thread: threading.Thread | None = None
 
@@ -87,16 +89,19 @@ class Counting:
         self._waiting.join()
 
     def close(self) -> None:
-        """Count no more."""
+        """Count no more; an answer that is being judged is waited for, :data:`_CLOSE_S` at most."""
         self.follow(None)
+        self._ended.set()
         if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
+            self._thread.join(_CLOSE_S)
             self._thread = None
 
     def _score(self) -> None:
-        while (one := self._waiting.get()) is not None:
-            number, exchange = one
+        while not self._ended.is_set():
+            try:
+                number, exchange = self._waiting.get(timeout=_LOOK_S)
+            except queue.Empty:
+                continue
             try:
                 found = self._judged(exchange)
             except Exception as error:  # a scorer that trips over one answer must not end the counting
@@ -106,7 +111,6 @@ class Counting:
                 if self._canary is not None and self._canary.id == number:
                     self._counts[exchange.arm] += found
             self._waiting.task_done()
-        self._waiting.task_done()
 
     def _judged(self, exchange: Exchange) -> Counts:
         task, candidate = exchange.task, candidate_of(exchange)

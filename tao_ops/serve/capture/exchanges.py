@@ -74,7 +74,8 @@ def assembled(stream: bytes) -> tuple[dict[str, Any] | None, bool]:
     """One response body out of a stream's chunks, of chat or text completions.
 
     Returns:
-        The body, None where no chunk came; and whether the stream came to its end without an error.
+        The body, None where no chunk came, with ``error`` where the stream told of one; and whether it came to its end
+        without an error.
 
     >>> chunk = b'data: {"id": "a", "choices": [{"index": 0, "delta": {"content": "%s"}}]}\\n\\n'
     >>> body, ended = assembled(chunk % b"Hel" + chunk % b"lo" + b"data: [DONE]\\n\\n")
@@ -88,7 +89,8 @@ def assembled(stream: bytes) -> tuple[dict[str, Any] | None, bool]:
             return _joined(body, choices), body is not None
         chunk = _object(data)
         if "error" in chunk:
-            return _joined(body, choices), False
+            # Kept, so that a break by the engine is told from a client that went away.
+            return {**(_joined(body, choices) or {"choices": []}), "error": chunk["error"]}, False
         if body is None:
             body = {key: chunk[key] for key in ("id", "created", "model") if key in chunk}
         if isinstance(chunk.get("usage"), dict):

@@ -1,5 +1,6 @@
 """What is counted of an exchange, and what is not: never the client's doing, never another version's."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -132,16 +133,25 @@ def test_a_scorer_that_trips_ends_nothing(counting: Counting, monkeypatch: pytes
     assert (found.requests, found.judged, found.dropped) == (2, 1, 1)
 
 
-def test_what_finds_the_queue_full_is_dropped_and_counted(counting: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
-    import queue
+def test_what_finds_the_queue_full_is_dropped_and_counted(flywheel: Flywheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    counting, begun, go_on = Counting(flywheel, waiting=1), threading.Event(), threading.Event()
 
-    monkeypatch.setattr(counting, "_waiting", queue.Queue(1))  # nobody takes from it
+    def slow(_: Exchange) -> Counts:
+        begun.set()
+        go_on.wait(60)
+        return Counts()
+
+    monkeypatch.setattr(counting, "_judged", slow)
+    counting.follow(canary())
     counting(exchange())
+    assert begun.wait(60)
+    counting(exchange())  # waits
     counting(exchange())
     found = counting.counts()
     assert found is not None
-    assert (found[1][Arm.CANDIDATE].requests, found[1][Arm.CANDIDATE].dropped) == (2, 1)
-    counting._waiting.get_nowait()
+    assert (found[1][Arm.CANDIDATE].requests, found[1][Arm.CANDIDATE].dropped) == (3, 1)
+    go_on.set()
+    counting.close()
 
 
 def test_the_conversation_is_read_without_prompts_in_parts_too() -> None:
