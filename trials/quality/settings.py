@@ -65,9 +65,13 @@ def update_of(method: str) -> dict[str, Any]:
 
 
 def flywheel_settings(seed: int, **parts: Any) -> dict[str, Any]:
-    """The example's YAML with this seed; each of ``parts`` takes the place of the YAML's."""
+    """The example's YAML with this seed, without what a server would capture: here none runs.
+
+    Each of ``parts`` takes the place of the YAML's.
+    """
     told: dict[str, Any] = yaml.safe_load((INCLUDE / "flywheels" / f"{FLYWHEEL}.yaml").read_text(encoding="utf-8"))
     told.pop("description", None)
+    told["sources"] = [source for source in told["sources"] if source["format"] != "captured"]
     return copy.deepcopy({**told, "seed": seed, **parts})
 
 
