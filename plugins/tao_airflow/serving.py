@@ -93,7 +93,8 @@ class CanarySensor(ServerSensor):
             case "grown":
                 self.log.info("%s has grown: %s", told, why)
                 turn, run_id = identity(context, self.flywheel)
-                tell(context, self.flywheel, Kind.MODEL, turn=turn, run_id=run_id, version=version, who="canary")
+                who = found["who"]
+                tell(context, self.flywheel, Kind.MODEL, turn=turn, run_id=run_id, version=version, who=who)
                 return PokeReturnValue(is_done=True, xcom_value={"version": version, "why": why})
             case "none":
                 raise AirflowSkipException(f"no canary of version {version} began")

@@ -103,7 +103,8 @@ class Registry:
             if not any(e.kind is EventKind.REGISTERED and e.version == version for e in history):
                 record.add(connection, flywheel, EventKind.REGISTERED, who=who, why=why, **about)
             answered = record.answer(history, version)
-            if pending and answered is not Answer.PENDING and record.settled(history, version) is None:
+            under_way = answered in (Answer.PENDING, Answer.CANARY) or record.on_canary(history) == version
+            if pending and not under_way and record.settled(history, version) is None:
                 asks = f"the gate says promote; {why}"
                 record.add(connection, flywheel, EventKind.PENDING, who=who, why=asks, **about)
             elif answered is Answer.PENDING and submission.verdict["decision"] != Decision.PROMOTE:

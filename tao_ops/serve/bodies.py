@@ -65,10 +65,19 @@ class _Message(BaseModel):
     function_call: None = None
 
 
-class _Body(BaseModel):
-    """What chat and text completions share."""
+class _Format(BaseModel):
+    """OpenAI's three; vLLM's own is a raw constraint."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: dict[str, Any] | None = None
+
+
+class _Body(BaseModel):
+    """What chat and text completions share. Nothing is converted: what was checked is what the engine gets."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: Text
     frequency_penalty: Penalty = None
@@ -79,7 +88,7 @@ class _Body(BaseModel):
     presence_penalty: Penalty = None
     prompt_cache_key: Text | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: _Format | None = None
     safety_identifier: Text | None = None
     seed: Annotated[int, Field(ge=-_INT64, le=_INT64)] | None = None
     stop: Stops = None

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tao_ops.errors import EngineError
+from tao_ops.errors import TaoError
 from tao_ops.serve.canary.record import Canary
 from tao_ops.serve.lanes import Lanes, Served
 from tao_ops.serve.stations import Station
@@ -39,10 +39,7 @@ class Candidates:
 
     def follow(self, canary: Canary | None, *, waits: bool) -> None:
         """Bring the candidate's lane to ``canary``, None where there is none; with ``waits`` nothing new is started."""
-        if self._begun is not None and (canary is None or canary.id != self._begun[0]):
-            self._break_off()
-        if self.station is not None and (canary is None or self.station.served.version != canary.version):
-            self._put_aside(self.take())
+        self.end(canary)
         if canary is None:
             return
         if self.station is not None:
@@ -52,6 +49,14 @@ class Candidates:
         elif self._begun is None and not waits:
             # Beside everything else: meanwhile the champion may move.
             self._begun = (canary.id, asyncio.create_task(self._start(canary.version)))
+
+    def end(self, canary: Canary | None, champion: int | None = None) -> None:
+        """End all that is not of ``canary``; a station of the version ``champion`` has grown, and stays to be taken."""
+        if self._begun is not None and (canary is None or canary.id != self._begun[0]):
+            self._break_off()
+        wanted = (champion, None if canary is None else canary.version)
+        if self.station is not None and self.station.served.version not in wanted:
+            self._put_aside(self.take())
 
     def take(self) -> Station:
         """Take the station out of its lane; no new request comes to it as the candidate's."""
@@ -80,8 +85,10 @@ class Candidates:
                 station = self._make(served)
                 await station.open()
                 self.station = station
-        except (EngineError, OSError) as error:
+        except (TaoError, OSError) as error:
             self._refuse(version, str(error))
+        except Exception as error:  # whatever it is: else nobody would try again
+            self._refuse(version, f"{type(error).__name__}: {error}")
         self._begun = None
         self._wake()
 

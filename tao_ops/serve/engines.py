@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tao_ops.backends.vllm_server import MODEL_HEADER, RELOAD, STATE, Job
 from tao_ops.config import EngineConfig
 from tao_ops.errors import EngineError
 from tao_ops.records import Progress
+from tao_ops.serve.keys import VARIABLES
 from tao_ops.serve.lanes import Served
 from tao_ops.telemetry import quiet_environment
 
@@ -28,6 +30,7 @@ _RELOAD_SECONDS = 600.0
 _POLL_SECONDS = 0.25
 _CPU_GIB = 2
 """What vLLM's three processes on a CPU take besides, most of it libraries: as measured."""
+_SECRETS = frozenset((*VARIABLES, "TAO_HASH_KEY", "TAO_DATABASE_URL"))
 _LOG_BYTES = 1 << 20
 """A log that is longer is put aside at the engine's next start, in the place of the one before it."""
 
@@ -216,7 +219,7 @@ class Engine:
                     stderr=log,
                     pass_fds=[number],
                     start_new_session=True,
-                    env={**os.environ, **quiet_environment()},
+                    env={**_without_secrets(os.environ), **quiet_environment()},
                 )
         assert self._process.stdin is not None
         with suppress(ConnectionError):  # one that ended at once is noticed by what waits for it
@@ -265,6 +268,11 @@ class Engine:
             if told:
                 return told[-1].removeprefix("error: ")[:500]
         return "it said nothing"
+
+
+def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """An engine reads what users write, and needs neither the API keys, nor the database, nor the key of hashes."""
+    return {name: value for name, value in environment.items() if name not in _SECRETS}
 
 
 def memory(served: Served, spec: Spec) -> str:

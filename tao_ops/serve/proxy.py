@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,10 @@ _DYING_S = 2.0
 _GATE_S = 1.0
 """How long a request waits at one gate before it looks again which lane is its own: a canary's may be gone."""
 _CONNECTIONS = 1024
+_CONNECT_S = 5.0
+"""Longest wait for one of them."""
+_STALLED_S = 30.0
+"""A client that takes nothing for so long is given up: what it holds keeps the model from being changed."""
 _IDLE_S = 2.0
 """Idle connections are closed before the engine does so (after 5 s), or a request could meet a closed one."""
 
@@ -64,6 +68,10 @@ class _Broken(Exception):
         self.reached, self.wait_s = reached, wait_s
 
 
+class _Stalled(Exception):
+    """The client takes nothing any more."""
+
+
 class Proxy:
     """Belongs to the server's event loop.
 
@@ -78,7 +86,7 @@ class Proxy:
         self._lanes, self._ids, self._metrics = lanes, ids, metrics
         self._seconds, self._restart_s = seconds, min(restart_s, seconds)
         self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(None, connect=5.0, pool=5.0, write=30.0),
+            timeout=httpx.Timeout(None, connect=_CONNECT_S, pool=_CONNECT_S, write=30.0),
             limits=httpx.Limits(
                 max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=_IDLE_S
             ),
@@ -91,14 +99,17 @@ class Proxy:
         await self._http.aclose()
 
     async def answer(self, ask: Ask, send: Send) -> None:
-        """Answer a request.
+        """Answer a request; one whose client reads no more is left without an end.
 
         A cancellation closes the engine's connection, by which vLLM knows that it may stop sampling.
 
         Raises:
             Refused: 503, no engine is ready or answers; 502, it failed on this request, twice; 504, it took too long.
         """
-        started = _Started(send)
+        with suppress(_Stalled):
+            await self._in_time(ask, _Started(send))
+
+    async def _in_time(self, ask: Ask, started: "_Started") -> None:
         try:
             async with asyncio.timeout(self._seconds):
                 await self._answer(ask, started)
@@ -172,6 +183,8 @@ class Proxy:
                     await self._stream(response, ask, told, send)
                 else:
                     await _whole(response, told, send)
+        except httpx.PoolTimeout:  # all connections are taken, which is no engine's fault
+            raise _Broken(reached=False) from None
         except httpx.HTTPError as error:
             self._metrics.broken.inc()
             if not send.began:
@@ -218,7 +231,11 @@ class _Started:
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         self.began = True
-        await self._send(message)
+        try:
+            async with asyncio.timeout(_STALLED_S):
+                await self._send(message)
+        except TimeoutError:
+            raise _Stalled from None
 
 
 async def _whole(response: httpx.Response, headers: Headers, send: Send) -> None:

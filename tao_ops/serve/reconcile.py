@@ -104,7 +104,7 @@ class Reconciler:
         self._late: str | None = None
         self._said = ""
         self._steps_begun = self._steps_done = 0
-        self._aside: set[asyncio.Task[None]] = set()
+        self._aside: dict[asyncio.Task[None], Station] = {}
         self._candidates = Candidates(
             lanes,
             locate=self._located,
@@ -135,11 +135,15 @@ class Reconciler:
 
     @property
     def waiting_for(self) -> str | None:
-        """Why nothing answers; None where something does."""
-        champion = self._champion
-        if champion is None:
-            return self._error() or "the engine, which is being started"
-        return champion.trouble
+        """What is missing where nothing answers; None where something does.
+
+        Everybody may read it: no path, address or name is in it, as there may be in the error that ``standing`` has.
+        """
+        if self._champion is not None:
+            return None if self._champion.trouble is None else "the engine, which is being started again"
+        if self._blind is not None:
+            return "the champion record, which cannot be read"
+        return "a version that can be served" if self._refused.reasons() else "the engine, which is being started"
 
     def status(self) -> dict[str, Any]:
         """All that an administrator wants to know."""
@@ -191,20 +195,24 @@ class Reconciler:
             return
         if self._blind is not None:
             self._say("the database answers again")
-        self._blind = None
+        self._blind, self._said = None, ""
         if wanted.champion != self._wanted:
             self._wanted, self._not_before, self._late = wanted.champion, 0.0, None
         self._forget(wanted)
+        self._candidates.end(wanted.canary, wanted.champion)  # now: what follows may take minutes
         await self._follow(wanted.champion)
         self._follow_canary(wanted.canary)
 
     async def close(self) -> None:
         """Stop the engines, and say so to the database where it answers."""
         champion, self._champion, self._lanes.champion = self._champion, None, None
-        for task in self._aside:
+        aside = dict(self._aside)
+        for task in aside:
             task.cancel()
-        closing = [self._candidates.close(), *([] if champion is None else [champion.close()])]
-        await asyncio.gather(*self._aside, *closing, return_exceptions=True)
+        await asyncio.gather(*aside, return_exceptions=True)
+        stations = [*aside.values(), *([] if champion is None else [champion])]
+        closing = [self._candidates.close(), *(station.close() for station in stations)]
+        await asyncio.gather(*closing, return_exceptions=True)
         with suppress(RegistryError, TimeoutError):
             async with asyncio.timeout(5):
                 await self._desk.beat(self.standing(ServerState.STOPPED))
@@ -259,7 +267,8 @@ class Reconciler:
         if station is not None and station.served.version == version:
             self._late = None
             station.instead = None
-            self._refused.forget(version)
+            if self._refused.why(version) is not None:  # its engine broke over it, and came back with it
+                self._served(station.served)
             return
         if self._refused.waits(version) or time.monotonic() < self._not_before:
             return
@@ -288,8 +297,10 @@ class Reconciler:
         except EngineBroken as error:
             # Once it may be chance; a version that breaks the engine again is left alone for longer.
             self._refuse(served.version, str(error), soon=self._refused.why(served.version) is None)
-        except (TaoError, OSError, ValueError) as error:
+        except (TaoError, OSError) as error:
             self._refuse(served.version, str(error))
+        except Exception as error:  # whatever is wrong with a version: what is served already goes on
+            self._refuse(served.version, f"{type(error).__name__}: {error}")
         finally:
             self._changing = False
 
@@ -311,7 +322,11 @@ class Reconciler:
     async def _start_champion(self, served: Served) -> None:
         """With an engine of its own; the old one answers until it is warm."""
         old, station = self._champion, self._new(served, Arm.CHAMPION)
-        lane = await self._while_wanted(station.open())
+        try:
+            lane = await self._while_wanted(station.open())
+        except BaseException:
+            await station.close()  # it may have become warm in that very moment
+            raise
         self._lanes.champion, self._champion = lane, station
         if old is not None:
             self._put_aside(old)
@@ -347,6 +362,8 @@ class Reconciler:
         champion = self._champion
         if champion is None or (canary is not None and canary.version == champion.served.version):
             canary = None  # there is nothing to compare it with, or it has grown
+        if (station := self._candidates.station) is not None:
+            self._refused.forget(station.served.version)  # it could be taken after all
         self._candidates.follow(canary, waits=canary is not None and self._refused.waits(canary.version))
 
     def _new(self, served: Served, arm: Arm) -> Station:
@@ -356,8 +373,8 @@ class Reconciler:
     def _put_aside(self, station: Station) -> None:
         """Let a station end what it has under way, and stop it, beside everything else."""
         task = asyncio.create_task(station.retire(self._request_s))
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
+        self._aside[task] = station
+        task.add_done_callback(lambda done: self._aside.pop(done, None))
 
     async def _located(self, version: int) -> Served | None:
         try:
@@ -371,13 +388,17 @@ class Reconciler:
         return None
 
     async def _still(self) -> bool:
-        """Whether the record says what it said when this step began, as far as can be known."""
+        """Whether the record says what it said when this step began, as far as can be known; a canary that it has no
+        more ends here too.
+        """
         if self._wanted is None:
             return True
         try:
-            return (await self._desk.look()).champion == self._wanted
+            wanted = await self._desk.look()
         except RegistryError:
             return True
+        self._candidates.end(wanted.canary, wanted.champion)
+        return wanted.champion == self._wanted
 
     def _refuse(self, version: int, why: str, *, soon: bool = False) -> None:
         wait_s = self._refused.add(version, why, soon=soon)

@@ -254,11 +254,14 @@ class _Listener(uvicorn.Server):
 async def _database(settings: Settings) -> AsyncIterator[str]:
     """:func:`tao_ops.database.database`, whose embedded server takes seconds to start."""
     context = database(settings)
-    url = await asyncio.to_thread(context.__enter__)
+    entering = asyncio.ensure_future(asyncio.to_thread(context.__enter__))
     try:
-        yield url
+        yield await asyncio.shield(entering)
     finally:
-        await asyncio.to_thread(context.__exit__, None, None, None)
+        # Told to end while it starts: the thread starts it all the same, and it would outlive this process.
+        await asyncio.wait([entering])
+        if entering.exception() is None:
+            await asyncio.to_thread(context.__exit__, None, None, None)
 
 
 async def _ended(task: "asyncio.Task[Any]") -> None:

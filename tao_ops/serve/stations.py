@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from tao_ops.errors import EngineError, TaoError
+from tao_ops.errors import TaoError
 from tao_ops.models import tensors
 from tao_ops.records import Progress
 from tao_ops.serve.engines import EngineBroken, WeightsRefused
@@ -165,9 +165,9 @@ class Station:
             assert served is not None
             try:
                 await self._engine.start(served)
-            except (EngineError, OSError) as error:
-                self.trouble = str(error)
-                self._say(f"{error}; again in {wait_s:.0f} s")
+            except Exception as error:  # whatever it is: who waits at the gate has no other hope
+                self.trouble = str(error) or type(error).__name__
+                self._say(f"{self.trouble}; again in {wait_s:.0f} s")
                 await asyncio.sleep(wait_s)
             else:
                 lane.regain(self._engine.url, self._engine.key, served)

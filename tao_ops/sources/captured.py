@@ -101,10 +101,11 @@ def _queries(file: LogFile, parse: Parse) -> Iterable[LoggedQuery | BrokenLine]:
     try:
         for number, line in _lines(file):
             position = f"{file.name}:{number}"
+            if len(line) > MAX_LINE:
+                yield BrokenLine(position, Reason.TOO_LONG, _text(line))
+                continue
             if not line.endswith(b"\n"):
-                if len(line) > MAX_LINE:
-                    yield BrokenLine(position, Reason.TOO_LONG, _text(line))
-                elif _is_settled(file):
+                if _is_settled(file):
                     yield BrokenLine(position, Reason.TORN, _text(line), last)
                 return
             if not line.strip():
@@ -120,7 +121,7 @@ def _join_all(found: Sequence[LogFile], join: FeedbackJoin) -> None:
     for file in found:
         try:
             for _, data in _lines(file):
-                if _FEEDBACK in data[:64] and data.endswith(b"\n"):
+                if _FEEDBACK in data[:64] and data.endswith(b"\n") and len(data) <= MAX_LINE:
                     join.add(_decoded(data))
         except (OSError, Bomb):
             continue  # said when its queries are read
@@ -134,15 +135,22 @@ def _decoded(line: bytes) -> Any:
 
 
 def _lines(file: LogFile) -> Iterator[tuple[int, bytes]]:
-    """Each line with its number and its line break, which the last may lack; none is held beyond the limit."""
-    number, held = 1, b""
+    """Each line with its number and its line break, which the last may lack.
+
+    Of one that is too long only the beginning is given, that is longer than the limit all the same: none is held whole.
+    """
+    number, held, skipping = 1, b"", False
     for chunk in chunks(file):
         *whole, held = (held + chunk).split(b"\n")
         for line in whole:
-            yield number, line + b"\n"
-            number += 1
-        if len(held) > MAX_LINE:
-            break
+            if not skipping:
+                yield number, line + b"\n"
+            number, skipping = number + 1, False
+        if skipping:
+            held = b""
+        elif len(held) > MAX_LINE:
+            yield number, held
+            held, skipping = b"", True
     if held:
         yield number, held
 

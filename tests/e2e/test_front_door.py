@@ -28,7 +28,7 @@ DAG = "flywheel_small"
 STAND_IN = """#!{python} -u
 import json, os, sys
 arguments = sys.argv[3:]
-if arguments[0] in ("ingest", "validate", "lake", "turn"):
+if arguments[0] in ("ingest", "validate", "lake", "turn", "server"):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with open(arguments[arguments.index("--report") + 1], "w") as report:
     json.dump({{"stage": arguments[0], "rows_in": 1, "rows_out": 1, "metrics": {{}}}}, report)

@@ -60,14 +60,15 @@ def test_a_canary_that_runs_is_looked_at_again_without_a_worker(
     assert any("the canary of version 4 of tickets: not enough yet; 1 of 1 servers" in line for line in task_log)
 
 
+@pytest.mark.parametrize("who", ["canary", "ana"])
 def test_one_that_has_grown_ends_the_task_and_moves_the_models_asset(
-    stand_in: Any, task_log: list[str], tried: Callable[..., dict[str, Any]]
+    stand_in: Any, task_log: list[str], tried: Callable[..., dict[str, Any]], who: str
 ) -> None:
-    says(stand_in, canary(state="grown", who="canary", why="no limit is broken", outcome=None))
+    says(stand_in, canary(state="grown", who=who, why="no limit is broken", outcome=None))
     given = tried()
     assert sensor().execute(given) == {"version": 4, "why": "no limit is broken"}
     events = [each.extra for accessor in given["outlet_events"]._dict.values() for each in accessor.asset_alias_events]
-    assert [(event["version"], event["who"]) for event in events] == [(4, "canary")]
+    assert [(event["version"], event["who"]) for event in events] == [(4, who)]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ class Counting:
         self._flywheel = flywheel
         self._lock = threading.Lock()
         self._canary: Canary | None = None
+        self._of: int | None = None
+        """Which canary the counts are of: one that pauses here, and comes again, goes on where it was."""
         self._counts: dict[Arm, Counts] = {}
         self._waiting: queue.Queue[tuple[int, Exchange]] = queue.Queue(waiting)
         self._ended = threading.Event()
@@ -43,8 +45,8 @@ class Counting:
     def follow(self, canary: Canary | None) -> None:
         """Count for this canary from now on; called whenever a server looks, and cheap where nothing has changed."""
         with self._lock:
-            if canary is not None and (self._canary is None or self._canary.id != canary.id):
-                self._counts = {arm: Counts() for arm in Arm}
+            if canary is not None and canary.id != self._of:
+                self._of, self._counts = canary.id, {arm: Counts() for arm in Arm}
             self._canary = canary
             if canary is not None and self._thread is None:
                 self._thread = threading.Thread(target=self._score, name="tao-canary", daemon=True)

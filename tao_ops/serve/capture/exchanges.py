@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,10 +95,19 @@ def assembled(stream: bytes) -> tuple[dict[str, Any] | None, bool]:
             body = {key: chunk[key] for key in ("id", "created", "model") if key in chunk}
         if isinstance(chunk.get("usage"), dict):
             body["usage"] = chunk["usage"]
-        for choice in chunk.get("choices") or ():
-            if isinstance(choice, dict):
-                _add(choices, choice)
+        for choice in choices_of(chunk):
+            _add(choices, choice)
     return _joined(body, choices), False
+
+
+def choices_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The choices of a body or a chunk; what is none is left out.
+
+    >>> choices_of({"choices": [{"index": 0}, None]}), choices_of({"choices": 5})
+    ([{'index': 0}], [])
+    """
+    found = body.get("choices")
+    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
 
 
 def _events(stream: bytes) -> Iterator[bytes]:

@@ -1,10 +1,12 @@
 """From an exchange to a segment's line: redacted, the user hashed, nothing else that could be personal."""
 
+import math
 import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 from tao_ops.privacy import Redactor, keyed_hash
+from tao_ops.serve.capture.exchanges import choices_of
 from tao_ops.serve.capture.setup import Setup
 from tao_ops.serve.exchange import Arm, Exchange
 from tao_ops.serve.lanes import drawn
@@ -47,14 +49,15 @@ class Lines:
         texts = _Texts()
         asked = _request(request, exchange.task, texts)
         answer = _response(response, exchange.model_version, texts)
-        tags = _tags(request, texts)
+        tags, told = _tags(request, texts), {"route": ""}
+        texts.add(told, "route", exchange.route, later=True)
         texts.redact(redactor)
         user = exchange.user
         return {
             "kind": "exchange",
             "request_id": exchange.request_id,
             "received_at": exchange.received_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "route": exchange.route,
+            "route": told["route"],
             "tags": tags,
             "user_hash": keyed_hash(self._setup.key, "user", user) if user else None,
             "version": exchange.version,
@@ -116,8 +119,9 @@ def _request(request: dict[str, Any], task: str | None, texts: _Texts) -> dict[s
     if isinstance(request.get("model"), str):
         texts.add(asked, "model", request["model"], later=True)
     for name in _PARAMETERS:
-        if isinstance(request.get(name), (int, float)):
-            asked[name] = request[name]
+        value = request.get(name)
+        if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):  # JSON has no other numbers
+            asked[name] = value
     if task is not None:
         asked["metadata"] = {}
         texts.add(asked["metadata"], "task", task, later=True)
@@ -161,9 +165,7 @@ def _response(response: dict[str, Any], model_version: str | None, texts: _Texts
     model = model_version or response.get("model")
     if isinstance(model, str):
         answer["model"] = model
-    for choice in response.get("choices") or ():
-        if not isinstance(choice, dict):
-            continue
+    for choice in choices_of(response):
         kept: dict[str, Any] = {"index": choice.get("index") if isinstance(choice.get("index"), int) else 0}
         if isinstance(choice.get("finish_reason"), str):
             kept["finish_reason"] = choice["finish_reason"]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import Any
 
 from tao_ops.serve.capture.observing import Observing
@@ -158,9 +158,11 @@ class Capture:
 
     def close(self, limit_s: float = CLOSE_S) -> bool:
         """Write what is left and end the writer; whether all of it was written in time. Blocks."""
+        end = monotonic() + limit_s
+        whole = self._sender.close(limit_s)
         if self._observing is not None:
-            self._observing.close(limit_s)
-        return self._sender.close(limit_s)
+            self._observing.close(max(0.0, end - monotonic()))
+        return whole
 
     def write_feedback(self, request_id: str, *, feedback: str | None = None, corrected: str | None = None) -> bool:
         """Write what a user says of an answer, through the same pipe; belongs to the server's event loop.
@@ -197,7 +199,7 @@ class Capture:
         ``left.not_sampled`` the user is not in the sample
         ``left.shadow``      the answer went to nobody
         ``left.unreadable``  bodies that are no completion: no JSON, an unknown compression
-        ``left.unobserved``  observers were too slow for it
+        ``left.unobserved``  observers were too slow for it, failed at it, or it could not be read
         ``restarts``         writers that died and were started again
         ==================== ===================================================================================
         """

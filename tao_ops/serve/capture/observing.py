@@ -12,6 +12,8 @@ from tao_ops.serve.exchange import Exchange
 
 WAITING = 256
 """Exchanges that may wait for the observers; of more the newest are left out, and counted."""
+HELD = 64 << 20
+"""Bytes of their bodies, likewise."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -20,11 +22,12 @@ class Observing:
     """Parses what the middleware gives it, and calls the observers.
 
     Attributes:
-        missed: exchanges that found the queue full, or an observer that failed.
+        missed: exchanges that found the queue full, that nobody could read, or at which an observer failed.
     """
 
     def __init__(self, observers: Sequence[Callable[[Exchange], None]]) -> None:
         self.missed = 0
+        self._taken = self._given = 0  # bytes; written by the event loop alone, and by the thread alone
         self._observers = tuple(observers)
         self._queue: deque[Raw | None] = deque()
         self._some = threading.Semaphore(0)
@@ -33,9 +36,10 @@ class Observing:
 
     def put(self, raw: Raw) -> None:
         """Take one; belongs to the event loop."""
-        if len(self._queue) >= WAITING:
+        if len(self._queue) >= WAITING or self._taken - self._given + raw.size > HELD:
             self.missed += 1
             return
+        self._taken += raw.size
         self._queue.append(raw)
         self._some.release()
 
@@ -52,13 +56,21 @@ class Observing:
             raw = self._queue.popleft()
             if raw is None:
                 return
+            self._tell(raw)
+            self._given += raw.size
+
+    def _tell(self, raw: Raw) -> None:
+        try:
+            exchange = exchange_of(raw.told(), b"".join(raw.request), b"".join(raw.body))
+        except Unreadable:
+            return  # what is no completion: a body that the server refused
+        except Exception as error:  # whatever an application answers, the others are told
+            self.missed += 1
+            _LOG.error("an exchange could not be read: %s", type(error).__name__)
+            return
+        for observer in self._observers:
             try:
-                exchange = exchange_of(raw.told(), b"".join(raw.request), b"".join(raw.body))
-            except Unreadable:
-                continue  # what is no completion: a body that the server refused
-            for observer in self._observers:
-                try:
-                    observer(exchange)
-                except Exception as error:  # an observer must not end the others
-                    self.missed += 1
-                    _LOG.error("an observer of the capture failed: %s", type(error).__name__)
+                observer(exchange)
+            except Exception as error:  # an observer must not end the others
+                self.missed += 1
+                _LOG.error("an observer of the capture failed: %s", type(error).__name__)

@@ -157,8 +157,9 @@ class Sender:
             try:
                 if self._step():
                     return
-            except OSError as error:  # no process, no pipe: the machine is out of something
-                _LOG.error("the capture cannot reach its writer: %s", error.strerror)
+            except Exception as error:  # no process, no pipe, a word that is none: another writer, and never the end
+                told = error.strerror if isinstance(error, OSError) else type(error).__name__
+                _LOG.error("the capture cannot reach its writer: %s", told)
                 self._dead()
 
     def _step(self) -> bool:

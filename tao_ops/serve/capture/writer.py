@@ -90,15 +90,19 @@ class Writer:
                 self._attempt(last)
                 return
             except OSError as error:
-                _LOG.error("the capture's folder cannot be written: %s", error.strerror)
-                with suppress(OSError):
-                    self._segments.abandon()
-                self._unwritten = len(self._unsynced)  # after a failed flush nobody knows what is there
+                self._begin_again(error)
                 if last and time.monotonic() - began > LAST_S:
                     raise
             time.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)] if not last else RETRY_S[0])
             tries += 1
             last = last or _closed(0)
+
+    def _begin_again(self, error: OSError) -> None:
+        """Leave the segment: after a failed flush nobody knows what is there."""
+        _LOG.error("the capture's folder cannot be written: %s", error.strerror)
+        with suppress(OSError):
+            self._segments.abandon()
+        self._unwritten = len(self._unsynced)
 
     def _attempt(self, last: bool) -> None:
         if self._unwritten:
@@ -130,8 +134,10 @@ class Writer:
         """What is to be done when nothing came for a while."""
         if self._seq != self._told or self._unsynced:
             self.write()
-        with suppress(OSError):
+        try:
             self._segments.close_aged()
+        except OSError as error:  # with sync: interval it may hold lines that were not flushed yet
+            self._begin_again(error)
 
 
 def _encoded(record: dict[str, Any]) -> bytes:
@@ -163,6 +169,8 @@ def _run() -> None:
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.ERROR, format="capture's writer: %(message)s")
     os.nice(NICE)
+    out = os.dup(1)
+    os.dup2(2, 1)  # what a library prints is no word to the server
     frames, writer = Frames(), None
     poll = select.poll()
     poll.register(0, select.POLLIN)
@@ -177,7 +185,7 @@ def _run() -> None:
         for frame in frames.feed(data):
             if writer is None:
                 setup = Setup.from_json(frame.body)
-                writer = Writer(setup, Segments(Path(setup.folder), setup.server, setup.config), 1)
+                writer = Writer(setup, Segments(Path(setup.folder), setup.server, setup.config), out)
             else:
                 writer.take(frame)
         if writer is not None:

@@ -1,6 +1,7 @@
 """A promotion by way of a canary: it begins in place of the move, and ends once, however many look at it."""
 
 import asyncio
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from tao_ops.serve.canary.record import Canary, State
 from tao_ops.serve.canary.watch import Watch
 from tao_ops.serve.exchange import Arm
 from tao_ops.stages import Run, gate, register
+from tao_ops.submissions import Submission
 
 LOW, MIDDLE, HIGH = ([1.0] * right + [0.0] * (100 - right) for right in (3, 50, 80))
 ANA = Person("ana", "looks right")
@@ -268,6 +270,12 @@ def test_a_persons_yes_begins_a_canary_and_asks_nobody_again(new_turn: Callable[
     assert record.answer(shop.registry.events(shop.name), 1) is Answer.CANARY
     metrics = shop.again()
     assert (metrics["pending"], metrics["canary"]) == (False, True)
+    # Not where the registry itself is told to ask, either: whoever let that question run out would end the canary.
+    folder = shop.run.lake.artifacts(shop.run.turn, shop.run.run_id)
+    facts = [json.loads((folder / name).read_text(encoding="utf-8")) for name in ("candidate.json", "verdict.json")]
+    made = Submission(shop.name, shop.run.turn.key, shop.run.run_id, facts[0], {}, facts[1], "")
+    assert shop.registry.register(made, pending=True) == 1
+    assert record.answer(shop.registry.events(shop.name), 1) is Answer.CANARY
     # Nobody's silence takes it back either.
     assert record.overdue(shop.registry.events(shop.name), timedelta(0), datetime.now(UTC) + timedelta(days=9)) == []
     shop.count(shop.registry.canary(shop.name), champion=good(1800), candidate=bad())

@@ -28,6 +28,7 @@ BODY = {"model": "tickets", "messages": [{"role": "user", "content": "secret que
 @pytest.fixture(autouse=True)
 def _path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("TAO_SERVE_KEYS", "shop=a-key-of-twenty-characters")
 
 
 def _spec(folder: Path, **changed: Any) -> Spec:
@@ -71,6 +72,7 @@ def test_an_engine_answers_whoever_has_its_key_and_says_what_memory_it_takes(tmp
         assert "GiB of weights" in said[0] and "version 1" in said[-1]
         assert engine.pid is not None
         assert psutil.Process(engine.pid).cmdline()[1:] == [engine_child.__file__]  # neither key nor path
+        assert "a-key-of-twenty" not in str(psutil.Process(engine.pid).environ())
         first = engine.key
         await engine.start()
         assert engine.key != first and _text(await _ask(engine)) == "one"

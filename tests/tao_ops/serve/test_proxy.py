@@ -6,13 +6,17 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 
 from tao_ops.config import Flywheel
 from tao_ops.serve.exchange import Arm
-from tao_ops.serve.lanes import Served
+from tao_ops.serve.lanes import Lanes, Served
+from tao_ops.serve.metrics import Metrics
+from tao_ops.serve.proxy import Ask, Proxy
+from tao_ops.serve.request_ids import RequestIds
 from tests.tao_ops.serve.conftest import ASK, Service, front
 from tests.tao_ops.serve.light_engine import KEY, LightEngine, Running, lane_of
 
@@ -126,6 +130,45 @@ def test_the_engine_stops_sampling_when_the_client_goes_away(service: Service, e
     while (engine.aborted < 2 or lane.under_way) and time.monotonic() < until:
         time.sleep(0.01)
     assert (engine.aborted, lane.under_way, service.metric("tao_requests_under_way")) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("seconds", [30.0, 0.2])
+def test_a_client_that_reads_no_more_holds_nothing_up(
+    seconds: float, engine: LightEngine, engine_runs: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tao_ops.serve.proxy._STALLED_S", 0.1 if seconds > 1 else 0.3)
+    lane = lane_of(engine_runs, engine)
+    proxied: list[str] = []
+
+    async def send(message: Any) -> None:
+        proxied.append(message["type"])
+        if len(proxied) > 2:
+            await asyncio.sleep(3600)
+
+    async def play() -> None:
+        proxy = Proxy(Lanes(lane), RequestIds(b"secret"), Metrics(), seconds=seconds)
+        body = {"model": "tickets", "messages": [{"role": "user", "content": "a b c"}], "stream": True}
+        async with asyncio.timeout(5):
+            await proxy.answer(Ask("/v1/chat/completions", body, "anna", "req-1", "tickets", {}, stream=True), send)
+        await proxy.close()
+
+    asyncio.run(play())
+    assert len(proxied) >= 3 and lane.under_way == 0
+
+
+def test_a_request_that_waits_for_a_free_connection_broke_no_engine(
+    open_front: Make, engine: LightEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tao_ops.serve.proxy._CONNECTIONS", 1)
+    monkeypatch.setattr("tao_ops.serve.proxy._CONNECT_S", 0.1)
+    service, engine.pause_s = open_front(), 1.0
+    statuses: list[int] = []
+    threads = [threading.Thread(target=lambda: statuses.append(service.ask().status_code)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200, 200] and service.metric("tao_engine_broken_total") == 0
 
 
 def test_no_answer_is_lost_or_mixed_while_the_model_changes(service: Service, engine: LightEngine) -> None:

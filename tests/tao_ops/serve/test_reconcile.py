@@ -37,6 +37,8 @@ class FakeEngine:
         await asyncio.sleep(self.world.start_s)
         if self.served.version in self.world.cannot_start:
             raise EngineError(f"no engine for version {self.served.version}")
+        if self.served.version in self.world.bewilders:
+            raise AttributeError("'list' object has no attribute 'items'")
         self.starts += 1
         self.url, self.key = f"http://127.0.0.1:{self.label}/{self.starts}", f"key {self.starts}"
         self._dead.clear()
@@ -74,6 +76,7 @@ class World:
     lost: bool = False
     start_s: float = 0.0
     cannot_start: set[int] = field(default_factory=set)
+    bewilders: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     breaks: set[int] = field(default_factory=set)
     missing: set[int] = field(default_factory=set)
@@ -158,6 +161,13 @@ def _play(folder: Path, play: Callable[[World], Awaitable[None]], **changed: Any
 async def _until(true: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not true():
+            await asyncio.sleep(0.002)
+
+
+async def _until_candidate(world: World) -> None:
+    async with asyncio.timeout(5):
+        while world.lanes.candidate is None:
+            await world.server.step()
             await asyncio.sleep(0.002)
 
 
@@ -322,7 +332,8 @@ def test_an_engine_that_dies_is_started_again_with_the_version_that_it_had(tmp_p
         world.start_s = 60
         engine.die()
         await _until(lambda: not lane.up)
-        assert world.server.standing().state is ServerState.DOWN and "ended with -9" in str(world.server.waiting_for)
+        assert world.server.standing().state is ServerState.DOWN and world.server.waiting_for
+        assert "ended with -9" in str(world.server.standing().error)
 
     _play(tmp_path, play)
 
@@ -482,6 +493,113 @@ def test_a_canary_that_cannot_start_disturbs_nobody_and_is_told(tmp_path: Path) 
         assert world.lanes.candidate is None and len(world.engines) == 2 and world.engines[1].closed
         standing = world.server.standing()
         assert standing.state is ServerState.SERVING and "version 2 cannot be served" in str(standing.error)
+
+    _play(tmp_path, play)
+
+
+def test_an_engine_that_is_warm_when_the_record_moves_on_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(world: World) -> None:
+        await world.server.step()
+        world.champion, world.start_s, plain = 4, 0.03, world.look
+
+        async def look() -> Wanted:
+            if len(world.engines) == 2 and world.champion == 4:
+                await _until(lambda: world.engines[1].starts)  # while the database is asked
+                await asyncio.sleep(0.01)
+                world.champion = 1
+            return await plain()
+
+        monkeypatch.setattr(world, "look", look)
+        await world.server.step()
+        assert _version(world) == 1 and not world.engines[0].closed
+        assert world.engines[1].starts == 1 and world.engines[1].closed
+
+    _play(tmp_path, play)
+
+
+def test_at_its_end_a_server_stops_engines_that_were_ending_what_they_had(tmp_path: Path) -> None:
+    async def play(world: World) -> None:
+        await world.server.step()
+        old = world.lanes.champion
+        assert old is not None
+        async with old.request(1):
+            world.champion = 4
+            await world.server.step()
+            await world.server.close()
+            assert [engine.closed for engine in world.engines] == [True, True]
+
+    _play(tmp_path, play)
+
+
+def test_a_canary_that_ends_while_an_engine_starts_ends_at_once(tmp_path: Path) -> None:
+    async def play(world: World) -> None:
+        await world.server.step()
+        world.start_canary(2)
+        await _until_candidate(world)
+        world.champion, world.start_s = 4, 0.3
+        step = asyncio.create_task(world.server.step())
+        await _until(lambda: len(world.engines) == 3)
+        assert world.lanes.candidate is not None  # the record still has it
+        world.canary = None
+        await _until(lambda: world.lanes.candidate is None)
+        await _until(lambda: world.engines[1].closed)
+        assert not step.done() and _version(world) == 1
+        await step
+        assert _version(world) == 4
+
+        world.start_s = 0.0
+        world.start_canary(2, number=2)
+        await _until_candidate(world)
+        world.champion, world.canary, world.start_s = 1, None, 0.3  # together, as a rollback does
+        step = asyncio.create_task(world.server.step())
+        await _until(lambda: world.lanes.candidate is None)
+        assert not step.done() and _version(world) == 4
+        await step
+
+    _play(tmp_path, play)
+
+
+def test_a_version_over_which_the_server_stumbles_never_brings_it_down(tmp_path: Path) -> None:
+    async def play(world: World) -> None:
+        await world.server.step()
+        world.bewilders, world.champion = {2, 4}, 4
+        await world.server.step()
+        told = world.server.standing()
+        assert _version(world) == 1 and told.state is ServerState.KEEPS and "AttributeError" in (told.error or "")
+        world.champion = 1
+        world.start_canary(2)
+        for _ in range(2):
+            await world.server.step()
+            await asyncio.sleep(0.01)
+        assert "AttributeError" in (world.server.standing().error or "")
+        world.bewilders = set()
+        await asyncio.sleep(0.25)
+        await _until_candidate(world)
+        assert world.server.standing().error is None
+
+    _play(tmp_path, play)
+
+
+def test_what_everybody_may_read_has_nothing_of_an_error(tmp_path: Path) -> None:
+    async def play(world: World) -> None:
+        world.lost = True
+        await world.server.step()
+        assert world.server.waiting_for == "the champion record, which cannot be read"
+        world.lost, world.missing = False, {1}
+        await world.server.step()
+        assert world.server.waiting_for == "a version that can be served"
+        assert "/v1" in str(world.server.standing().error)
+
+    _play(tmp_path, play)
+
+
+def test_a_second_loss_of_the_database_is_said_too(tmp_path: Path) -> None:
+    async def play(world: World) -> None:
+        for world.lost in (False, True, True, False, True):
+            await world.server.step()
+        assert sum("cannot be read" in line for line in world.said) == 2
 
     _play(tmp_path, play)
 

@@ -1,5 +1,6 @@
 """``tao serve`` as a process of its own, with a light process in the place of the engine."""
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 import yaml
 
 from tao_ops.errors import ConfigError
+from tao_ops.serve import server
 from tao_ops.serve.plan import plan
 from tao_ops.settings import PROJECT, Settings
 from tests.tao_ops.serve import engine_child
@@ -154,6 +157,31 @@ def test_a_server_that_is_told_to_end_while_it_starts_ends(start: Callable[[], P
     server.said("is served on")
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == 0
+
+
+def test_a_database_that_was_being_started_is_stopped_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def slow(settings: Any) -> Iterator[str]:
+        time.sleep(0.2)
+        seen.append("started")
+        yield "url"
+        seen.append("stopped")
+
+    async def keep() -> None:
+        async with server._database(None):  # type: ignore[arg-type]
+            await asyncio.sleep(3600)
+
+    async def play() -> None:
+        task = asyncio.create_task(keep())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    monkeypatch.setattr(server, "database", slow)
+    asyncio.run(play())
+    assert seen == ["started", "stopped"]
 
 
 def _plan(environment: dict[str, str], name: str = "tickets", host: str = "127.0.0.1", port: int = 0) -> Any:

@@ -139,3 +139,12 @@ def test_a_captured_conversation_is_the_same_query_as_a_logged_one(text: str) ->
     )
     rows = intake.rows(queries, pa.array(["tickets"] * 2), pa.array(["t"] * 2), "shop").to_pylist()
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("spaces", [9, 14, 30])
+def test_a_line_that_is_too_long_takes_no_other_with_it(tmp_path: Path, spaces: int) -> None:
+    long = _line("r2", pad=" " * (spaces << 20))
+    path = _segment(tmp_path, "a.jsonl", _line("r1"), long, _line("r3"), _said("r3", 1, feedback="up"), _line("r4"))
+    rows, broken = _read(tmp_path)
+    assert [(row["request_id"], row["feedback"]) for row in rows] == [("r1", None), ("r3", "up"), ("r4", None)]
+    assert broken == [(Reason.TOO_LONG, f"{path}:2")]

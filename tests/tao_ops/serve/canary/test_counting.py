@@ -116,6 +116,9 @@ def test_another_canary_begins_at_nothing_and_the_same_goes_on(counting: Countin
     counting(exchange())
     counting.follow(canary())
     assert seen(counting)[Arm.CANDIDATE].requests == 1
+    counting.follow(None)  # its engine is away for a while
+    counting.follow(canary())
+    assert seen(counting)[Arm.CANDIDATE].requests == 1
     counting.follow(canary(2))
     assert seen(counting)[Arm.CANDIDATE].requests == 0
 

@@ -19,3 +19,8 @@ def test_a_stream_that_only_stops_has_no_error() -> None:
 
 def test_an_error_before_any_text_is_told() -> None:
     assert assembled(b'data: {"error": {"message": "no"}}\n\n') == ({"choices": [], "error": {"message": "no"}}, False)
+
+
+def test_choices_that_are_none_are_left_out() -> None:
+    body, whole = assembled(CHUNK + b'data: {"id": "a", "choices": 5}\n\ndata: [DONE]\n\n')
+    assert body is not None and whole and len(body["choices"]) == 1

@@ -80,3 +80,12 @@ def test_a_corrected_answer_is_redacted() -> None:
         "corrected": "to a@example.org",
     }
     assert _lines().of_feedback(told)["corrected"] == "to <EMAIL_1>"
+
+
+def test_a_path_is_redacted_too_and_numbers_are_ones_that_json_has() -> None:
+    request = {"messages": [], "temperature": float("nan"), "top_p": float("inf"), "seed": 10**400, "stream": True}
+    route = "/of/anna@example.org/chat/completions"
+    record = _lines().of_exchange(_exchange(request, {"choices": 5}, route=route))
+    assert isinstance(record, dict) and record["route"] == "/of/<EMAIL_1>/chat/completions"
+    assert record["request"].keys() == {"messages", "metadata", "seed", "stream"}
+    assert record["response"]["choices"] == []

@@ -5,6 +5,8 @@ import gzip
 import json
 import os
 import signal
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from tao_ops.privacy import keyed_hash
-from tao_ops.serve.capture import Capture
+from tao_ops.serve.capture import Capture, observing
 from tao_ops.serve.exchange import Exchange
 
 Site = Any
@@ -241,6 +243,55 @@ def test_observers_that_want_nothing_get_nothing(site: Site) -> None:
         site.ask(observed)
     observed.close(30.0)
     assert len(seen) == 1 and len(site.kept()) == 3
+
+
+def test_an_exchange_that_trips_the_reader_ends_no_observing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Exchange] = []
+    read, trips = observing.exchange_of, [True, False]
+
+    def reads(*parts: Any) -> Exchange:
+        if trips.pop(0):
+            raise TypeError
+        return read(*parts)
+
+    monkeypatch.setattr(observing, "exchange_of", reads)
+    capture = site.capture(seen.append)
+    for _ in range(2):
+        site.ask(capture)
+    capture.close(30.0)
+    assert len(seen) == 1 and capture.counts()["left.unobserved"] == 1
+
+
+def test_what_waits_for_observers_is_bounded_in_bytes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Exchange] = []
+    go_on = threading.Event()
+
+    def slow(exchange: Exchange) -> None:
+        assert go_on.wait(60)
+        seen.append(exchange)
+
+    monkeypatch.setattr(observing, "HELD", len(site.pieces[0]) + len(json.dumps(ASKED)) + 10)
+    capture = site.capture(slow)
+    for _ in range(3):
+        site.ask(capture)
+    go_on.set()
+    capture.close(30.0)
+    assert len(seen) == 1 and capture.counts()["left.unobserved"] == 2
+
+
+def test_a_word_of_the_writers_that_is_none_costs_a_writer_and_no_record(site: Site, tmp_path: Path) -> None:
+    """As a library might print one."""
+    fake, once = tmp_path / "python", tmp_path / "once"
+    real = f'exec "{sys.executable}" "$@"'
+    fake.write_text(f'#!/bin/sh\nif [ ! -e "{once}" ]; then touch "{once}"; echo hello; fi\n{real}\n')
+    fake.chmod(0o755)
+    capture = site.capture(python=str(fake))
+    capture.start()
+    end = time.monotonic() + 60.0
+    while capture.counts()["restarts"] == 0 and time.monotonic() < end:
+        time.sleep(0.02)
+    site.ask(capture)
+    assert len(site.lines(capture)) == 1 and capture.counts()["restarts"] == 1
 
 
 def test_feedback_goes_the_same_way(site: Site) -> None:
