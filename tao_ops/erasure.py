@@ -205,3 +205,4 @@ def _tell(done: Erasure, say: Progress) -> None:
     for release in done.releases:
         name = f"{done.flywheel} version {release.version}" if release.version else f"unregistered {done.flywheel}"
         say(f"touched: {name} ({release.model_version}): {release.advice}")
+    say("raw logs and captured segments stay as they are: delete those of that time where they hold such rows")

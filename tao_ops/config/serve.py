@@ -73,7 +73,7 @@ class CanaryConfig(Strict):
     time: Duration = timedelta(hours=1)
     """How long at least."""
     requests: int = Field(default=200, ge=1)
-    """How many requests of the candidate at least."""
+    """How many requests of each arm at least."""
     limit: Duration = timedelta(hours=24)
     """A canary that has not seen enough requests by then ends, and the champion stays."""
     limits: CanaryLimits = CanaryLimits()

@@ -19,7 +19,7 @@ from tao_ops.serve.candidates import Candidates
 from tao_ops.serve.desk import Wanted
 from tao_ops.serve.exchange import Arm
 from tao_ops.serve.lanes import Lanes, Served
-from tao_ops.serve.refused import Refused
+from tao_ops.serve.refused import Refusals
 from tao_ops.serve.servers import BEAT_SECONDS, ServerState, Standing
 from tao_ops.serve.stations import Down, EngineBroken, EngineLike, Overtaken, PutOff, Station, other_shape
 
@@ -96,7 +96,7 @@ class Reconciler:
         self._drain_s, self._request_s, self._say, self._poll_s = drain_s, request_s, say, poll_s
         self._champion: Station | None = None
         self._wake, self._started = asyncio.Event(), 0
-        self._refused = Refused()
+        self._refused = Refusals()
         self._not_before = 0.0
         self._wanted: int | None = None
         self._changing = False

@@ -15,7 +15,7 @@ class _Refusal:
     until: float
 
 
-class Refused:
+class Refusals:
     """By version, why it cannot be served."""
 
     def __init__(self) -> None:
