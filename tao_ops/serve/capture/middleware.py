@@ -24,6 +24,7 @@ CLOSE_S = 10.0
 """How long the end of the server waits for what is not written yet."""
 
 _CAPTURE = CAPTURE.encode()
+_LAST_EVENT = b"data: [DONE]"
 
 
 class Capture:
@@ -99,6 +100,9 @@ class Capture:
                     if not raw.first:
                         raw.first = perf_counter()
                     raw.size += len(body)
+                    # The last word of a stream: a client that has it may leave before the body's formal end.
+                    if _LAST_EVENT in body[-len(_LAST_EVENT) - 8 :] and not raw.gone:
+                        raw.whole = True
                     if raw.size <= limit:
                         raw.body.append(body)
                     else:
@@ -114,7 +118,7 @@ class Capture:
             await send(message)
             if not ended:
                 ended = True
-                raw.whole = not raw.gone
+                raw.whole = raw.whole or not raw.gone
                 self._take(raw)
 
         try:

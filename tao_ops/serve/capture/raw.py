@@ -26,7 +26,7 @@ class Raw:
     Attributes:
         at: when it came in, seconds since 1970; ``began``, ``first`` and ``last`` are on the monotonic clock.
         size: bytes of both bodies.
-        whole: whether the response came to its end while the client was there.
+        whole: whether the response, or a stream's last event, came while the client was there.
         written: whether it is to be written; observers see it all the same.
     """
 

@@ -85,6 +85,20 @@ def test_what_was_not_answered_is_counted_and_not_written(site: Site, cut: str) 
     assert site.lines(capture) == [] and capture.counts()["left.unanswered"] == 1
 
 
+def test_a_client_that_leaves_with_a_streams_last_word_was_answered(site: Site) -> None:
+    capture = site.capture()
+    site.headers, site.pieces = [STREAM], [_chunk("Oslo"), b"data: [DONE]\n\n", b""]
+
+    def cancelled() -> None:
+        raise OSError("the client closed before the body's formal end")
+
+    site.before = cancelled
+    with pytest.raises(OSError, match="formal end"):
+        site.ask(capture)
+    (line,) = site.lines(capture)
+    assert line["response"]["choices"][0]["message"]["content"] == "Oslo"
+
+
 def test_an_application_that_breaks_breaks_as_before(site: Site) -> None:
     capture = site.capture()
 
@@ -202,6 +216,8 @@ def test_the_end_of_the_server_writes_what_is_left(site: Site) -> None:
         async def receive() -> Any:
             if len(messages) == 1:
                 await asyncio.to_thread(site.ask, capture)
+                assert await asyncio.to_thread(capture.flush, 60.0)  # the writer has started: a busy machine takes long
+                await asyncio.to_thread(site.ask, capture)
             return messages.pop(0)
 
         async def send(message: Any) -> None:
@@ -215,7 +231,7 @@ def test_the_end_of_the_server_writes_what_is_left(site: Site) -> None:
 
     asyncio.run(life())
     assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert len(site.kept()) == 1
+    assert len(site.kept()) == 2
 
 
 def test_observers_see_each_exchange_and_one_that_fails_stops_nobody(site: Site) -> None:
