@@ -111,7 +111,7 @@ class Loop:
             "right": [sum(bool(one.right) for one in mine) / max(1, len(mine)) for mine in by_day],
             "asked": [len(mine) for mine in by_day],
             "versions": dict(sorted(Counter(str(one.version) for one in good).items())),
-            "turns": decided[EventKind.REGISTERED] + decided[EventKind.PROMOTE],
+            "turns": decided[EventKind.REGISTERED],
             "promotions": decided[EventKind.PROMOTE],
             "events": [event.as_dict() for event in history],
             "answers": as_rows(answers),

@@ -57,7 +57,7 @@ def draw(cells: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     axes.set_xlabel("simulated days")
     axes.set_ylabel("users' exact match, %")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="center right")
+    axes.legend(frameon=False, loc="center left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
