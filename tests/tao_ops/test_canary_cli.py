@@ -46,10 +46,14 @@ class Team:
         write_json(folder / "manifest.json", candidate)
         verdict = {"decision": "promote", "reasons": ["better"], "champion": {"version": 0}}
         lineage = str(folder / "manifest.json")
-        self.registry.register(Submission("shop", "2026-11-21T00:00Z", "r", candidate, {}, verdict, lineage))
+        submission = Submission("shop", "2026-11-21T00:00Z", "canaried", candidate, {}, verdict, lineage)
+        # All tests of a session share MLflow's database, and others have versions of this flywheel too.
+        self.version = self.registry.register(submission)
 
     def begin(self) -> None:
-        self.registry.start_canary("shop", 1, expected_champion=0, config=CONFIG, who="gate, run r", why="better")
+        self.registry.start_canary(
+            "shop", self.version, expected_champion=0, config=CONFIG, who="gate, run r", why="better"
+        )
 
     def count(self, **arms: Counts) -> None:
         running = self.registry.canary("shop")
@@ -80,19 +84,25 @@ def team(shop: Any) -> Team:
 
 def test_a_look_says_what_is_missing_and_makes_what_has_grown_the_champion(team: Team) -> None:
     assert team.ask("canary", "shop").stdout == "no canary of shop ever began\n"
-    assert json.loads(team.ask("canary", "shop", "--version", "1", "--json").stdout)["state"] == "none"
+    version = str(team.version)
+    assert json.loads(team.ask("canary", "shop", "--version", version, "--json").stdout)["state"] == "none"
     team.begin()
-    found = json.loads(team.ask("canary", "shop", "--version", "1", "--json").stdout)
-    assert (found["flywheel"], found["state"], found["outcome"], found["version"]) == ("shop", "running", "goes_on", 1)
+    found = json.loads(team.ask("canary", "shop", "--version", version, "--json").stdout)
+    assert (found["flywheel"], found["state"], found["outcome"], found["version"]) == (
+        "shop",
+        "running",
+        "goes_on",
+        team.version,
+    )
     assert found["why"] == "not enough yet: candidate: 0 of 10 requests; champion: 0 of 10 requests"
     assert found["standing"] == "no server lives; the champion is version 0"
     team.count(champion=GOOD, candidate=GOOD)
     told = team.ask("canary", "shop", "--dry-run").stdout
-    assert "the canary of version 1 of shop against version 0: running; grow: no limit is broken" in told
+    assert f"the canary of version {version} of shop against version 0: running; grow: no limit is broken" in told
     assert "30.0 tokens a response, champion 30.0" in told and "1 server counted" in told
     assert team.registry.champion_version("shop") == 0
     assert json.loads(team.ask("canary", "shop", "--json").stdout)["state"] == "grown"
-    assert team.registry.champion_version("shop") == 1
+    assert team.registry.champion_version("shop") == team.version
     assert team.ask("canary", "shop").exit_code == 0
 
 
@@ -100,10 +110,11 @@ def test_a_canary_is_listed_with_the_versions(team: Team) -> None:
     from tao_ops.cli import app
 
     team.begin()
-    (one,) = json.loads(CliRunner().invoke(app, ["registry", "list", "shop", "--json"]).stdout)
+    listed = json.loads(CliRunner().invoke(app, ["registry", "list", "shop", "--json"]).stdout)
+    (one,) = (each for each in listed if each["version"] == team.version)
     assert (one["approval"], one["canary"]) == (None, "running")
     assert "canary running" in CliRunner().invoke(app, ["registry", "list", "shop"]).stdout
-    shown = CliRunner().invoke(app, ["registry", "show", "shop", "1"]).stdout
+    shown = CliRunner().invoke(app, ["registry", "show", "shop", str(team.version)]).stdout
     assert "canary_started" in shown and "10 % of the users, for 0:00:00 and 10 requests" in shown
 
 
