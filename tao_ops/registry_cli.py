@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from tao_ops.cli_errors import EXIT_RETRY, readable_errors
+from tao_ops.figures import percent, points
 
 if TYPE_CHECKING:
     from tao_ops.config import Flywheel
@@ -149,13 +150,11 @@ def _who(by: str | None) -> str:
 
 def _row(one: dict[str, Any]) -> list[str]:
     verdict = f"{one['verdict'] or '–'}{' (expired)' if one['expired'] else ''}"
-    score = "–" if one["score"] is None else f"{100 * one['score']:.1f} %"
-    delta = "–" if one["delta"] is None else f"{100 * one['delta']:+.1f}"
     when = datetime.fromisoformat(one["at"]).strftime("%Y-%m-%d %H:%M")
     aliases = ", ".join(one["aliases"])
     stands = ", ".join(filter(None, [one["approval"], one["canary"] and f"canary {one['canary']}".replace("_", " ")]))
     first = (str(one["version"]), one["turn"] or "–", verdict, stands, aliases)
-    return [*first, score, delta, one["method"] or "–", when]
+    return [*first, percent(one["score"]), points(one["delta"]), one["method"] or "–", when]
 
 
 def _print_version(name: str, found: dict[str, Any]) -> None:
