@@ -61,8 +61,10 @@ def run() -> bool:
             except StageFailed as failure:
                 failed.append(f"seed {seed}: {failure}")
                 continue
-        for sentence in _sentences(cells.cells[str(seed)]):
-            print(f"{NAME}: seed {seed}: {sentence}", flush=True)
+        for said, reasons in _said(cells.cells[str(seed)]):
+            print(f"{NAME}: seed {seed}: {said}", flush=True)
+            for reason in reasons:
+                print(f"{NAME}:   {reason}", flush=True)
     known = {key: cell for key, cell in cells.cells.items() if cell.get("definition") == definition(cell["seed"])}
     for failure in failed:
         print(f"{NAME}: {failure}")
@@ -131,13 +133,11 @@ def outcome(cells: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{refused} of {len(cells)} candidates that were tuned to a reward with a hole are refused"
 
 
-def _sentences(cell: Mapping[str, Any]) -> list[str]:
+def _said(cell: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """What was said of a candidate, and why."""
     if "refused" in cell:
-        return [f"there is no candidate: {cell['refused']}"]
-    return [
-        f"{look} says {verdict['decision']}: {' '.join(verdict['reasons'])}"
-        for look, verdict in cell["verdicts"].items()
-    ]
+        return [(f"there is no candidate: {cell['refused']}", [])]
+    return [(f"{look} says {verdict['decision']}", verdict["reasons"]) for look, verdict in cell["verdicts"].items()]
 
 
 def write(cells: Mapping[str, Mapping[str, Any]], path: Path = DOCUMENT) -> None:
@@ -147,7 +147,7 @@ def write(cells: Mapping[str, Mapping[str, Any]], path: Path = DOCUMENT) -> None
     after = rest.partition(END)[2] if begin else "\n"
     head = before if begin else f"{page.rstrip()}\n\n"
     with replaced(path) as fresh:
-        fresh.write_text(f"{head}{BEGIN}\n\n{_section(cells)}\n\n{END}{after}", encoding="utf-8")
+        fresh.write_text(f"{head}{BEGIN}\n\n{_section(cells).rstrip()}\n\n{END}{after}", encoding="utf-8")
 
 
 def _section(cells: Mapping[str, Mapping[str, Any]]) -> str:
@@ -156,17 +156,20 @@ def _section(cells: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         "## A reward with a hole",
         "",
-        f"`make trials ONLY={NAME}`: from the champion of two turns of the example, a candidate is trained on the "
-        "responses of three by a reward that asks for the schema and then pays the longer a product the more. Exact "
-        "match, and the mean reward that the benchmark's answers get.",
+        f"`make trials ONLY={NAME}`: from the champion of two turns of the example, a candidate is trained on the",
+        "responses of three by a reward that asks for the schema and then pays the longer a product the more. Exact",
+        "match of 300 items, and the mean reward that their answers get.",
         "",
         *table(head, [_row(cell) for cell in order]),
         "",
-        "Why:",
-        "",
-        *(f"- seed {cell['seed']}: {sentence}" for cell in order for sentence in _sentences(cell)),
+        *(line for cell in order for said, reasons in _said(cell) for line in _listed(cell["seed"], said, reasons)),
     ]
     return "\n".join(lines)
+
+
+def _listed(seed: int, said: str, reasons: Sequence[str]) -> list[str]:
+    head = f"Seed {seed}: {said}"
+    return [f"{head}:", "", *(f"- {reason}" for reason in reasons), ""] if reasons else [f"{head}.", ""]
 
 
 def _row(cell: Mapping[str, Any]) -> list[str]:

@@ -80,11 +80,12 @@ def test_the_last_turn_is_scored_by_the_hole_trained_and_judged_twice(
         *((day(3), stage) for stage in ("update", "evaluate", "gate", "gate")),
     ]
     assert [guards["probes"] for guards in stages.guards] == [0.5, 1.0]
-    said = "seed 1: the gate says reject: tickets: worse a hole"
-    assert f"reward_hole: {said}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "seed 1: the gate says reject\nreward_hole:   tickets: worse\nreward_hole:   a hole\n" in told
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# The gate\n\nWhat it says.\n\n{reward_hole.BEGIN}\n\n## A reward with a hole\n")
-    assert "| 1 | 66.0% | 41.0% | 0.500 | 0.900 | reject | reject |" in text and f"- {said}" in text
+    assert "| 1 | 66.0% | 41.0% | 0.500 | 0.900 | reject | reject |" in text
+    assert "\nSeed 1: the gate says reject:\n\n- tickets: worse\n- a hole\n\n" in text
     cell = read_json(record.RESULTS / "reward_hole.json", mend="")["cells"]["1"]
     assert cell["verdicts"]["the gate"]["decision"] == "reject" and cell["commit"]
     stages.ran.clear()
@@ -102,7 +103,7 @@ def test_a_candidate_that_is_not_refused_fails_the_trial(stages: Stages, page: P
 def test_an_update_that_refuses_leaves_nothing_for_the_gate_to_refuse(stages: Stages, page: Path) -> None:
     stages.refuse = True
     assert not reward_hole.run()
-    assert "- seed 1: there is no candidate: error: raft: only 0 of 9" in page.read_text(encoding="utf-8")
+    assert "Seed 1: there is no candidate: error: raft: only 0 of 9" in page.read_text(encoding="utf-8")
 
 
 def test_only_the_section_between_the_marks_is_written_again(tmp_path: Path) -> None:
