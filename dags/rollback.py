@@ -8,16 +8,18 @@ Choose Trigger and fill in the form:
 
 A turn that is at work is not stopped: its candidate is judged against the champion of the moment it is registered.
 The next turn starts from the restored one.
+
+It is not tried again by itself: a second one might go a step further. Where it failed, its log's last line says why;
+`tao registry list` shows whether the champion has moved.
 """
 
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag
+from tao_airflow.forms import names, readable_flywheels
 from tao_airflow.rollback import NAME, RollbackOperator, form
 
-from tao_ops.config import flywheel_names
-
-flywheels = flywheel_names()
+flywheels = names(readable_flywheels())
 
 
 @dag(
@@ -34,7 +36,7 @@ flywheels = flywheel_names()
 )
 def rollback() -> None:
     """Run `tao registry rollback` once: it is never tried again by itself."""
-    RollbackOperator(task_id="rollback", flywheels=flywheels, execution_timeout=timedelta(minutes=30))
+    RollbackOperator(task_id=NAME, flywheels=flywheels, execution_timeout=timedelta(minutes=30))
 
 
 rollback()

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
-from tao_airflow import pages
+from tao_airflow import pages, run_note
 from tao_airflow.data_docs import DataDocsLink
 from tao_airflow.pictures import PicturesLink
 from tao_airflow.run_files import PREFIX
@@ -15,5 +15,8 @@ class TaoPlugin(AirflowPlugin):
 
     name = "tao"
     timetables: ClassVar = [FlywheelTimetable]
-    fastapi_apps: ClassVar = [{"app": pages.app, "url_prefix": PREFIX, "name": "Pages of runs"}]
+    listeners: ClassVar = [run_note]
+    fastapi_apps: ClassVar = [
+        {"app": pages.app, "url_prefix": PREFIX, "name": "Pages of runs"},
+    ]
     operator_extra_links: ClassVar = [DataDocsLink(), PicturesLink()]

@@ -10,8 +10,8 @@ from rich.table import Table
 from tao_ops import telemetry
 from tao_ops.cli_errors import EXIT_ERROR, readable_errors
 from tao_ops.config_cli import app as config_app
+from tao_ops.erase_cli import erase_command
 from tao_ops.lake_cli import app as lake_app
-from tao_ops.lake_cli import erase_command
 from tao_ops.lineage_cli import lineage_command
 from tao_ops.local.cli import app as local_app
 from tao_ops.registry_cli import app as registry_app

@@ -1,9 +1,9 @@
-"""``tao lake`` and ``tao erase``: upkeep of the tables, migration, and erasure."""
+"""``tao lake``: upkeep of the tables, and migration."""
 
 import json
 import sys
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +14,6 @@ from tao_ops.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="The tables: retention, compaction, migration.")
 
-Name = Annotated[str, typer.Argument(help="The flywheel: a file of include/flywheels/, without .yaml.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Count what would go, and change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and the log on standard error.")]
 
@@ -84,38 +83,3 @@ def migrate_command() -> None:
         settings = Settings.from_env()
         if not migrate(open_lake(settings.lake), settings.require_hash_key, _say):
             _say("every table is up to date")
-
-
-def erase_command(
-    name: Name,
-    user: Annotated[str | None, typer.Option("--user", help="The user as the logs name it.")] = None,
-    user_hash: Annotated[str | None, typer.Option("--user-hash", help="The user's hash as the tables hold it.")] = None,
-    query: Annotated[str | None, typer.Option("--query", help="A query_id: whoever sent it.")] = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Remove a person's rows, or a query's, from every table and file, and name the releases they had touched.
-
-    The raw logs are not touched: what is erased is not taken from them again.
-    """
-    from tao_ops.config import load_flywheel
-    from tao_ops.database import database
-    from tao_ops.erasure import erase
-    from tao_ops.erasure_plan import Subject
-    from tao_ops.lake import open_lake
-    from tao_ops.privacy import keyed_hash
-    from tao_ops.settings import Settings
-
-    with readable_errors(EXIT_RETRY):
-        settings = Settings.from_env()
-        flywheel = load_flywheel(name, settings).name
-        if [user, user_hash, query].count(None) != 2:
-            raise ConfigError("give exactly one of --user, --user-hash and --query", where="tao erase")
-        if user is not None:
-            user_hash = keyed_hash(settings.require_hash_key(), "user", user)
-        subject, lake, say = Subject(user_hash, query), open_lake(settings.lake), _aside if as_json else _say
-        with database(settings) as url:
-            done = erase(flywheel, subject, lake=lake, settings=settings, url=url, dry_run=dry_run, say=say)
-    if as_json:
-        shown: dict[str, Any] = done.as_dict()
-        print(json.dumps(shown, indent=2))

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from tao_ops.cli_errors import EXIT_RETRY, readable_errors
+from tao_ops.evaluate_cli import evaluate_command
 from tao_ops.figures import percent, points
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from tao_ops.lake import Lake
     from tao_ops.registry import Registry
 
-app = typer.Typer(no_args_is_help=True, help="Versions and the champion: list, show, promote, reject, roll back.")
+app = typer.Typer(
+    no_args_is_help=True, help="Versions and the champion: list, show, evaluate, promote, reject, roll back."
+)
+app.command("evaluate")(evaluate_command)
 
 Name = Annotated[str, typer.Argument(help="The flywheel: a file of include/flywheels/, without .yaml.")]
 Version = Annotated[int, typer.Argument(min=0, help="The version's number; 0 is the base model.")]

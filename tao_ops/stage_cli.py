@@ -1,6 +1,6 @@
 """``tao STAGE``: each stage of a turn as a command; and the options by which commands name a turn and a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ import typer
 
 from tao_ops.cli_errors import EXIT_RETRY, readable_errors
 from tao_ops.config import Flywheel, load_flywheel
+from tao_ops.config.overrides import OPTION
 from tao_ops.database import database
 from tao_ops.lake import open_lake
 from tao_ops.settings import Settings
@@ -24,6 +25,14 @@ Shard = Annotated[int, typer.Option("--shard", min=0, help="Part of the turn's p
 ReportFile = Annotated[Path | None, typer.Option("--report", help="Write what the stage did to this file, as JSON.")]
 KeepTurn = Annotated[
     bool, typer.Option("--keep-turn", help="Keep the turn for this run afterwards: more of its stages follow.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        OPTION,
+        metavar="KEY.PATH=VALUE",
+        help="Change the YAML for this run only, update.method=dpo for example; any number of times.",
+    ),
 ]
 _SUMMARIES = {
     Stage.INGEST: "Query logs of the interval become `queries`, redacted.",
@@ -55,7 +64,14 @@ def turn_of(flywheel: Flywheel, when: str | None) -> Turn:
 
 @contextmanager
 def opened_run(
-    name: str, when: str | None, run_id: str | None, *, shard: int = 0, new: bool = False, keep_turn: bool = False
+    name: str,
+    when: str | None,
+    run_id: str | None,
+    *,
+    shard: int = 0,
+    new: bool = False,
+    keep_turn: bool = False,
+    changes: Sequence[str] | None = None,
 ) -> Iterator[Run]:
     """An attempt at a turn, with a database: of ``run_id``, else with ``new`` a new one, else the turn's newest.
 
@@ -63,11 +79,12 @@ def opened_run(
         name: of the flywheel.
         when: as given to ``--turn``.
         keep_turn: keep the turn for this run afterwards.
+        changes: as given to ``--set``.
     """
     from tao_ops import turns
 
     settings = Settings.from_env()
-    flywheel = load_flywheel(name, settings)
+    flywheel = load_flywheel(name, settings, changes or ())
     turn = turn_of(flywheel, when)
     lake = open_lake(settings.lake)
     run_id = run_id or (None if new else turns.newest_run_id(lake, turn)) or new_run_id()
@@ -87,9 +104,14 @@ def _stage(stage: Stage, name: str, when: str | None, run_id: str | None, report
 
 def _add_stage(app: typer.Typer, stage: Stage, summary: str) -> None:
     def plain(
-        name: Name, turn: When = None, run_id: RunId = None, report: ReportFile = None, keep_turn: KeepTurn = False
+        name: Name,
+        turn: When = None,
+        run_id: RunId = None,
+        report: ReportFile = None,
+        keep_turn: KeepTurn = False,
+        changes: Changes = None,
     ) -> None:
-        _stage(stage, name, turn, run_id, report, keep_turn=keep_turn)
+        _stage(stage, name, turn, run_id, report, keep_turn=keep_turn, changes=changes)
 
     def sharded(
         name: Name,
@@ -98,8 +120,9 @@ def _add_stage(app: typer.Typer, stage: Stage, summary: str) -> None:
         shard: Shard = 0,
         report: ReportFile = None,
         keep_turn: KeepTurn = False,
+        changes: Changes = None,
     ) -> None:
-        _stage(stage, name, turn, run_id, report, shard=shard, keep_turn=keep_turn)
+        _stage(stage, name, turn, run_id, report, shard=shard, keep_turn=keep_turn, changes=changes)
 
     command = sharded if stage in (Stage.GENERATE, Stage.SCORE) else plain
     app.command(stage.value, help=summary, rich_help_panel="Stages, in their order")(command)

@@ -15,7 +15,7 @@ from tao_ops.config import load_flywheel
 from tao_ops.database import database
 from tao_ops.lake import Lake
 from tao_ops.settings import Settings
-from tao_ops.stage_cli import Name, RunId, When, opened_run, turn_of
+from tao_ops.stage_cli import Changes, Name, RunId, When, opened_run, turn_of
 
 EXIT_NOT_PROMOTED = 3
 
@@ -38,14 +38,14 @@ app = typer.Typer(cls=_TurnGroup, no_args_is_help=True, help="Run a turn (tao tu
 
 
 @app.command("run")
-def run_command(name: Name, turn: When = None, run_id: RunId = None) -> None:
+def run_command(name: Name, turn: When = None, run_id: RunId = None, changes: Changes = None) -> None:
     """Run all stages of a turn in order, without Airflow. Exit: 0 promoted, 3 not promoted, 1 an error."""
     from tao_ops import turns
     from tao_ops.launch.turn import run_turn
 
-    with readable_errors(), opened_run(name, turn, run_id, new=True) as run:
+    with readable_errors(), opened_run(name, turn, run_id, new=True, changes=changes) as run:
         signal.signal(signal.SIGTERM, _interrupt)
-        run_turn(run)
+        run_turn(run, overrides=changes or ())
         shown = turns.show(run.lake, run.turn)
         _print_turn(shown)
         decision = (shown["verdict"] or {}).get("decision")

@@ -6,7 +6,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from tao_airflow.stage_operator import STOP_SECONDS, TEMPORARY_FAILURE
+from tao_airflow.stage_operator import STOP_SECONDS, TEMPORARY_FAILURE, unforeseen
+from tao_airflow.task_log import TaskLog, mask
 from tao_ops.launch.process import Outcome, Process
 from tao_ops.launch.stage import stage_environment, tao_command
 
@@ -22,12 +23,19 @@ class CommandOperator(BaseOperator):
 
     def execute(self, context: Any) -> None:
         """Run the command to its end."""
-        self._process = Process(tao_command(*self.command), env=stage_environment())
+        environment = stage_environment()
+        mask(environment)
+        told = TaskLog(self.log)
+        self._process = Process(tao_command(*self.command), env=environment)
         if self._killed:  # asked to end before there was anything to end
             self.on_kill()
         # A little less than Airflow's own limit, so that the log says what happened.
         limit = self.execution_timeout.total_seconds() * 0.98 if self.execution_timeout else None
-        self._raise_unless_done(self._process.follow(self.log.info, limit_s=limit, grace_s=STOP_SECONDS))
+        try:
+            outcome = self._process.follow(told, limit_s=limit, grace_s=STOP_SECONDS)
+        finally:
+            told.close()
+        self._raise_unless_done(outcome, told)
 
     def on_kill(self) -> None:
         """End the command's whole process group."""
@@ -35,14 +43,19 @@ class CommandOperator(BaseOperator):
         if self._process is not None:
             self._process.stop(STOP_SECONDS)
 
-    def _raise_unless_done(self, outcome: Outcome) -> None:
-        name = f"tao {' '.join(self.command)}"
+    def _raise_unless_done(self, outcome: Outcome, told: TaskLog) -> None:
+        if outcome.code == 0 and not outcome.timed_out:
+            return
+        name, again = f"tao {' '.join(self.command)}", "it goes on where it is run again"
+        can_retry = True
         if outcome.timed_out:
-            raise AirflowException(f"{name} was ended at its limit; it goes on where it is run again")
-        if outcome.stopped:
-            raise AirflowException(f"{name} was stopped; it goes on where it is run again")
-        if outcome.signal_name:
-            raise AirflowException(f"{name} was killed by {outcome.signal_name}; it goes on where it is run again")
-        if outcome.code:
-            words = outcome.last("error:") or f"error: {name} ended with status {outcome.code}"
-            raise (AirflowException if outcome.code == TEMPORARY_FAILURE else AirflowFailException)(words)
+            words = f"error: {name} was ended at its limit; {again}"
+        elif outcome.stopped:
+            words = f"error: {name} was stopped; {again}"
+        elif outcome.signal_name:
+            words = f"error: {name} was killed by {outcome.signal_name}; {again}"
+        else:
+            words, can_retry = told.error or unforeseen(name, outcome, told), outcome.code == TEMPORARY_FAILURE
+        if words != told.error:
+            self.log.error(words)
+        raise (AirflowException if can_retry else AirflowFailException)(words)

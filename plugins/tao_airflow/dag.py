@@ -4,49 +4,63 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import TaskGroup, task_group
 
+from tao_airflow import notices, task_docs
 from tao_airflow.approval import ApproveOperator, ReleaseOperator
 from tao_airflow.assets import outlets
+from tao_airflow.run_files import DAG_PREFIX
 from tao_airflow.serving import CanarySensor, DeployedSensor
 from tao_airflow.stage_operator import StageOperator
 from tao_airflow.timetable import FlywheelTimetable
-from tao_airflow.turn import PARAM
-from tao_ops.config import Flywheel
+from tao_airflow.turn_form import form
+from tao_ops.config import Flywheel, NoticeOn
 
 POOL = "gpu"
 """The stages that load a model share its slots."""
 
+TAG = "tao"
 SHORT, LONG = timedelta(hours=1), timedelta(hours=6)
+
+LABEL = "shard {{ task.shard + 1 }} of {{ ti.xcom_pull(task_ids='validate') | length }}"
+"""What the UI calls a task that is mapped over shards."""
 
 
 def settings(flywheel: Flywheel) -> dict[str, Any]:
-    """Arguments of the DAG of ``flywheel``."""
+    """Arguments of the DAG of ``flywheel``.
+
+    Raises:
+        ConfigError: a notifier that its YAML names cannot be made.
+    """
+    notices.check(flywheel)
     return {
-        "dag_id": f"flywheel_{flywheel.name}",
+        "dag_id": f"{DAG_PREFIX}{flywheel.name}",
         "description": flywheel.description,
         "schedule": FlywheelTimetable(flywheel.schedule, timezone=flywheel.timezone),
         "start_date": datetime(2026, 1, 1, tzinfo=UTC),
         "catchup": False,
         "max_active_runs": 1,
-        "tags": ["tao"],
+        "tags": [TAG, *flywheel.operation.tags],
+        "deadline": notices.deadline(flywheel),
+        "on_failure_callback": notices.of(flywheel, NoticeOn.FAILURE) or None,
         "default_args": {
-            "owner": "tao",
+            "owner": flywheel.operation.owner,
             "retries": 2,
             "retry_delay": timedelta(seconds=30),
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": timedelta(minutes=5),
         },
-        "params": {
-            PARAM: Param(
-                None,
-                type=["null", "string"],
-                title="Turn",
-                description="The turn's start, as 2026-11-21 or 2026-11-21T00:00Z. Empty: the run's own interval, "
-                "or the last complete one where the run has no date.",
-            )
-        },
+        "params": form(flywheel),
     }
+
+
+def group(name: str, tooltip: str) -> TaskGroup:
+    """Tasks that the UI folds into one; their ids stay as they are."""
+    return TaskGroup(name, tooltip=tooltip, prefix_group_id=False)
+
+
+each_shard = partial(task_group, tooltip="Many responses to each query, and their rewards: once for each shard.")
+"""A group that is mapped over shards."""
 
 
 def stages(flywheel: Flywheel) -> tuple[partial[StageOperator], partial[StageOperator]]:
@@ -54,22 +68,35 @@ def stages(flywheel: Flywheel) -> tuple[partial[StageOperator], partial[StageOpe
 
     def task(stage: str, **kwargs: Any) -> Any:
         declared = outlets(stage, flywheel.name)
-        return StageOperator(task_id=stage, stage=stage, flywheel=flywheel.name, outlets=declared, **kwargs)
+        label = {"map_index_template": LABEL} if "shard" in kwargs else {}
+        told = _told(flywheel) if stage == "register" else {}
+        how = {"doc_md": task_docs.of_task(stage), **label, **told, **kwargs}
+        return StageOperator(task_id=stage, stage=stage, flywheel=flywheel.name, outlets=declared, **how)
 
     return partial(task, execution_timeout=SHORT), partial(task, execution_timeout=LONG, pool=POOL)
 
 
 def approval(flywheel: Flywheel) -> tuple[ApproveOperator, ReleaseOperator]:
     """The two tasks after ``register``: a person's word on a promotion, and what is done with it."""
-    name, limit = flywheel.name, flywheel.gate.approval_limit
-    approve = ApproveOperator(task_id="approve", flywheel=name, limit=limit, execution_timeout=SHORT)
-    return approve, ReleaseOperator(task_id="release", flywheel=name, execution_timeout=SHORT)
+    limit, asked = flywheel.gate.approval_limit, notices.of(flywheel, NoticeOn.APPROVAL)
+    approve = ApproveOperator(**_about("approve", flywheel), limit=limit, notifiers=asked)
+    return approve, ReleaseOperator(**_about("release", flywheel), **_told(flywheel))
 
 
 def serving(flywheel: Flywheel) -> tuple[CanarySensor, DeployedSensor]:
     """The last two tasks: a share of the users first, then all servers; neither holds a worker while it waits."""
-    name, canary = flywheel.name, flywheel.serve.canary
+    canary = flywheel.serve.canary
     limit = timedelta(0) if canary is None else max(canary.limit, canary.time)
-    tried = CanarySensor(task_id="canary", flywheel=name, limit=limit, execution_timeout=SHORT)
-    limit = flywheel.serve.deployed
-    return tried, DeployedSensor(task_id="deployed", flywheel=name, limit=limit, execution_timeout=SHORT)
+    tried = CanarySensor(**_about("canary", flywheel), **_told(flywheel), limit=limit)
+    return tried, DeployedSensor(**_about("deployed", flywheel), limit=flywheel.serve.deployed)
+
+
+def _about(task: str, flywheel: Flywheel) -> dict[str, Any]:
+    """What the tasks that are no stages have in common."""
+    described = {"task_id": task, "doc_md": task_docs.of_task(task)}
+    return {**described, "flywheel": flywheel.name, "execution_timeout": SHORT}
+
+
+def _told(flywheel: Flywheel) -> dict[str, Any]:
+    """For the tasks that may move the champion: who hears of it."""
+    return {"on_success_callback": notices.of(flywheel, NoticeOn.PROMOTE)}

@@ -1,21 +1,20 @@
 """Takes a promotion back from a form: ``tao registry rollback``."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from airflow.sdk import Param
 
-from tao_airflow.approval import in_one_line
 from tao_airflow.assets import Kind, outlet, tell
-from tao_airflow.command_operator import CommandOperator
+from tao_airflow.forms import Form, FormOperator, one_flywheel, reason, signed
 
 NAME = "rollback"
 
 
 def form(flywheels: list[str]) -> dict[str, Param]:
     """The fields of the form; Airflow starts no run where one of them is wrong."""
-    choice: dict[str, Any] = {"enum": flywheels} if flywheels else {}
     return {
-        "flywheel": Param(type="string", title="Flywheel", **choice),
+        "flywheel": one_flywheel(flywheels),
         "version": Param(
             None,
             type=["null", "integer"],
@@ -23,30 +22,26 @@ def form(flywheels: list[str]) -> dict[str, Param]:
             title="Version",
             description="Becomes the champion; 0 is the base model. Empty: the champion before this one.",
         ),
-        "reason": Param(
-            type="string",
-            minLength=1,
-            pattern=r"\S",
-            title="Reason",
-            description="Kept in the registry's history.",
-        ),
+        "reason": reason("Kept in the registry's history, with your name."),
     }
 
 
-class RollbackOperator(CommandOperator):
+class RollbackOperator(FormOperator):
     """``tao registry rollback FLYWHEEL [--to VERSION] --reason … --by …``, by who started the run."""
 
     def __init__(self, *, flywheels: list[str], **kwargs: Any) -> None:
-        models = [outlet(flywheel, Kind.MODEL) for flywheel in flywheels]
-        super().__init__(command=("registry", "rollback"), outlets=models, **kwargs)
+        super().__init__(outlets=[outlet(flywheel, Kind.MODEL) for flywheel in flywheels], **kwargs)
+
+    def commands(self, form: Form, run: Any) -> Iterator[tuple[str, ...]]:
+        """The one command."""
+        version = form.get("version")
+        target = () if version is None else ("--to", str(int(version)))
+        yield ("registry", "rollback", form["flywheel"], *target, *signed(form, run))
 
     def execute(self, context: Any) -> None:
-        """Run the command to its end."""
-        asked, run = context["params"], context["dag_run"]
-        flywheel, version = asked["flywheel"], asked.get("version")
-        who = run.triggering_user_name or f"run {run.run_id}"
-        target = () if version is None else ("--to", str(version))
-        reason = in_one_line(asked["reason"])
-        self.command = ("registry", "rollback", flywheel, *target, f"--reason={reason}", f"--by={who}")
+        """Run the command to its end, and tell of the model that may be another now."""
         super().execute(context)
-        tell(context, flywheel, Kind.MODEL, run_id=run.run_id, version=version, who=who)
+        form, run = context["params"], context["dag_run"]
+        who = signed(form, run)[1].removeprefix("--by=")
+        about = {"run_id": run.run_id, "version": form.get("version"), "who": who}
+        tell(context, form["flywheel"], Kind.MODEL, **about)

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from tao_airflow import openlineage
 from tao_airflow.assets import tell_stage
 from tao_airflow.data_docs import DataDocsLink
 from tao_airflow.pictures import PicturesLink
-from tao_airflow.run_files import RunLink
+from tao_airflow.run_files import RunLink, whereabouts
+from tao_airflow.task_log import TaskLog, mask
 from tao_airflow.turn import turn_of
+from tao_airflow.turn_form import overrides
 from tao_ops.config import load_flywheel
 from tao_ops.errors import ConfigError
 from tao_ops.launch.process import Outcome, Process
 from tao_ops.launch.stage import stage_command, stage_environment, tao_command
 from tao_ops.settings import Settings
+from tao_ops.story import MARKED, OWN, READER
 from tao_ops.turn import path_safe
 
 TEMPORARY_FAILURE = 75
@@ -65,14 +69,9 @@ class StageOperator(BaseOperator):
         with tempfile.TemporaryDirectory(prefix=f"tao-{self.stage}-") as folder:
             report = Path(folder) / "report.json"
             turn, run_id = self.turn_and_run = identity(context, self.flywheel)
-            command = stage_command(
-                self.stage, self.flywheel, turn, run_id, shard=self.shard, report=report, keep_turn=True
-            )
-            self._process = Process(command, env=stage_environment(hash_key=hash_key()))
-            if self._killed:  # asked to end before there was anything to end
-                self.on_kill()
-            outcome = self._process.follow(self.log.info, limit_s=self._limit(), grace_s=STOP_SECONDS)
-            self._raise_unless_done(outcome)
+            how: dict[str, Any] = {"shard": self.shard, "report": report, "overrides": overrides(context)}
+            command = stage_command(self.stage, self.flywheel, turn, run_id, keep_turn=True, **how)
+            self._follow(command, context["dag_run"].dag_id)
             result: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         self.report = result
         context["ti"].xcom_push(key="report", value=result)
@@ -97,25 +96,60 @@ class StageOperator(BaseOperator):
         """A little less than Airflow's own limit, so that the log says what happened."""
         return self.execution_timeout.total_seconds() * 0.98 if self.execution_timeout else None
 
-    def _raise_unless_done(self, outcome: Outcome) -> None:
+    def _follow(self, command: Sequence[str], dag_id: str) -> None:
+        """Run the stage's process; its output, and where more is to be seen, is the task's log."""
+        environment = {**stage_environment(hash_key=hash_key()), READER: MARKED}
+        mask(environment, load_flywheel(self.flywheel))
+        told = TaskLog(self.log, marked=True)
+        self._process = Process(command, env=environment)
+        if self._killed:  # asked to end before there was anything to end
+            self.on_kill()
+        try:
+            outcome = self._process.follow(told, limit_s=self._limit(), grace_s=STOP_SECONDS)
+        finally:
+            told.close()
+        assert self.turn_and_run is not None
+        if self.stage in LINKS:
+            self.log.info(LINKS[self.stage].sentence(dag_id, self.turn_and_run))
+        for line in whereabouts(dag_id, *self.turn_and_run):
+            self.log.info(line)
+        self._raise_unless_done(outcome, told)
+
+    def _raise_unless_done(self, outcome: Outcome, told: TaskLog) -> None:
         if outcome.code == 0 and not outcome.timed_out:
             return
-        words = outcome.last("error:") or f"error: {self.stage} ended with status {outcome.code}"
+        words, can_retry = self._why(outcome, told)
+        if words != told.error:
+            self.log.error(words)
+        raise (AirflowException if can_retry else AirflowFailException)(words)
+
+    def _why(self, outcome: Outcome, told: TaskLog) -> tuple[str, bool]:
+        """What happened and what to do, in a line; and whether a retry can help."""
         if outcome.timed_out:
-            raise AirflowException(
-                f"stage {self.stage} was ended after {self._limit():.0f} s, its limit; a retry starts over"
+            return (
+                f"error: stage {self.stage} was ended after {self._limit():.0f} s, its limit; a retry starts over — "
+                "where it takes as long again, give the task more time or the stage less to do",
+                True,
             )
         if outcome.stopped:
-            raise AirflowException(f"stage {self.stage} was stopped; a retry starts over")
+            return f"error: stage {self.stage} was stopped; a retry starts over — or clear the task", True
         if outcome.signal_name:
             memory = " (out of memory?)" if outcome.signal_name == "SIGKILL" else ""
-            raise AirflowException(
-                f"stage {self.stage} was killed by {outcome.signal_name}{memory}; "
-                "its retry starts over, and replaces what it may have committed"
+            return (
+                f"error: stage {self.stage} was killed by {outcome.signal_name}{memory}; its retry starts over, and "
+                "replaces what it may have committed — where it happens again, see what runs beside it",
+                True,
             )
-        if outcome.code == TEMPORARY_FAILURE:
-            raise AirflowException(words)
-        raise AirflowFailException(words)
+        return told.error or unforeseen(self.stage, outcome, told), outcome.code == TEMPORARY_FAILURE
+
+
+def unforeseen(name: str, outcome: Outcome, told: TaskLog) -> str:
+    """Of a process that failed without a word of what to do."""
+    ended = f"error: {name} ended with status {outcome.code}"
+    if told.exception is not None:
+        return f"{ended}: {told.exception} — see the traceback above; once its cause is mended, clear the task"
+    last = " | ".join(line.removeprefix(OWN) for line in outcome.tail[-3:])
+    return f"{ended}; it last said: {last or 'nothing'} — once the cause is mended, clear the task"
 
 
 def hash_key() -> str | None:
@@ -133,7 +167,9 @@ def release_turn(context: Any) -> None:
     task = context["task"]
     turn, run_id = identity(context, task.flywheel)
     command = tao_command("turn", "release", task.flywheel, "--turn", turn, "--run-id", run_id)
-    Process(command, env=stage_environment()).follow(task.log.info, limit_s=RELEASE_SECONDS, grace_s=STOP_SECONDS)
+    told = TaskLog(task.log)
+    Process(command, env=stage_environment()).follow(told, limit_s=RELEASE_SECONDS, grace_s=STOP_SECONDS)
+    told.close()
 
 
 def identity(context: Any, flywheel: str) -> tuple[str, str]:

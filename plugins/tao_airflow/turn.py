@@ -18,11 +18,18 @@ def turn_of(context: Any, flywheel: Flywheel) -> Turn:
     the last complete one when it was due.
 
     Raises:
-        ConfigError: no turn of the schedule starts there, or the run's date and interval contradict each other.
+        ConfigError: no turn of the schedule starts there, the run's date and interval contradict each other, or a
+            backfill's form picks one turn for all its days.
     """
     schedule = {"schedule": flywheel.schedule, "timezone": flywheel.timezone}
     run = context["dag_run"]
     if chosen := (context.get("params") or {}).get(PARAM):
+        if run.run_type == "backfill":
+            raise ConfigError(
+                f"a backfill's runs have a day each, and its form says {chosen} for all of them",
+                where=PARAM,
+                mend="start the backfill again with the field left empty, or trigger one run",
+            )
         return turn_at(flywheel.name, parse_instant(chosen, flywheel.timezone), **schedule)
     if run.data_interval_start is None:
         return last_complete_turn(flywheel.name, now=run.run_after, **schedule)

@@ -1,8 +1,10 @@
 """A flywheel's YAML as typed values: its parts, and how it is read."""
 
 from tao_ops.config.base import Duration, Share, Strict
-from tao_ops.config.flywheel import Flywheel, expand, flywheel_names, load_flywheel
+from tao_ops.config.flywheel import Flywheel
 from tao_ops.config.gate import Approval, GateConfig, GuardsConfig
+from tao_ops.config.operation import NoticeOn, NotifyConfig, OperationConfig
+from tao_ops.config.reading import expand, flywheel_names, load_flywheel
 from tao_ops.config.scorers import (
     ConsensusConfig,
     EmbeddingConfig,
@@ -88,7 +90,10 @@ __all__ = [
     "LimitsConfig",
     "Method",
     "MonitorConfig",
+    "NoticeOn",
+    "NotifyConfig",
     "NumericConfig",
+    "OperationConfig",
     "OwnScorerConfig",
     "PersonalKind",
     "Policy",

@@ -1,20 +1,17 @@
-"""A flywheel's YAML as typed values; every error names the file and the key."""
+"""A flywheel's YAML as typed values."""
 
 import hashlib
 import json
-import os
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
-from croniter import croniter
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from croniter import CroniterBadDateError, croniter
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from tao_ops.config.base import Strict
 from tao_ops.config.gate import GateConfig
+from tao_ops.config.operation import OperationConfig
 from tao_ops.config.scorers import JudgeConfig, RewardModelConfig, same_folder
 from tao_ops.config.serve import ServeConfig
 from tao_ops.config.sources import SourceConfig
@@ -30,9 +27,6 @@ from tao_ops.config.strategies import StrategyKind
 from tao_ops.config.tasks import TaskConfig
 from tao_ops.config.update import UpdateConfig
 from tao_ops.errors import ConfigError
-from tao_ops.settings import Settings
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class Flywheel(Strict):
@@ -56,6 +50,9 @@ class Flywheel(Strict):
     gate: GateConfig = GateConfig()
     serve: ServeConfig = ServeConfig()
     retention: RetentionConfig = RetentionConfig()
+    dry_run: bool = False
+    """A turn's verdict and version are recorded, but the champion stays, and nobody is asked."""
+    operation: OperationConfig = OperationConfig()
 
     _include: Path = PrivateAttr()
 
@@ -64,6 +61,10 @@ class Flywheel(Strict):
     def _cron(cls, value: str) -> str:
         if not croniter.is_valid(value) or len(value.split()) != 5:
             raise ValueError(f"{value!r} is not a cron expression of five fields")
+        try:
+            croniter(value).get_next()
+        except CroniterBadDateError:
+            raise ValueError(f"{value!r} names no day that ever comes") from None
         return value
 
     @field_validator("timezone")
@@ -130,6 +131,11 @@ class Flywheel(Strict):
                     raise ValueError(f"sources.{i}.tasks names {rule.task!r}, which is no task of this flywheel")
         return self
 
+    def bind(self, include: Path) -> Self:
+        """Tell the folder that the YAML's files lie below; returns itself."""
+        self._include = include
+        return self
+
     def file(self, relative: str) -> Path:
         """A file or folder that the YAML names, below ``include/``."""
         return self._include / relative
@@ -145,7 +151,8 @@ class Flywheel(Strict):
     @property
     def digest(self) -> str:
         """SHA-256 of all that the YAML says of turns, and of the files that it names: prompts, suites, examples, …."""
-        told = self.model_dump(mode="json", exclude={"serve"})  # how a model is served makes no other turn of it
+        # How a model is served, and how its DAG is operated, makes no other turn of it.
+        told = self.model_dump(mode="json", exclude={"serve", "operation"})
         sha = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         for path in self._named_files():
             sha.update(path.read_bytes())
@@ -179,101 +186,3 @@ def named_files(task: TaskConfig) -> dict[str, str]:
     if task.calibration.anchors is not None:
         named["calibration.anchors"] = task.calibration.anchors
     return named
-
-
-def load_flywheel(name: str, settings: Settings | None = None) -> Flywheel:
-    """Read ``include/flywheels/<name>.yaml`` and check that every file it names is there.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, has a wrong key or value, or names a missing file.
-    """
-    settings = settings or Settings.from_env()
-    path = settings.include / "flywheels" / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(flywheel_names(settings)) or "none"
-        raise ConfigError(f"there is no flywheel {name!r}", where=path, mend=f"known flywheels: {known}")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not a YAML file: {error}", where=path, mend="mend that place; save it as UTF-8") from None
-    if not isinstance(raw, dict):
-        raise ConfigError("a flywheel is a mapping of keys", where=path, mend="see include/flywheels/tickets.yaml")
-    try:
-        flywheel = Flywheel.model_validate(raw)
-    except ValidationError as error:
-        raise _readable(error, path) from None
-    if flywheel.name != path.stem:
-        raise ConfigError(f"name is {flywheel.name!r}", where=path, mend=f"name it {path.stem!r}, as the file")
-    flywheel._include = settings.include
-    _check_files(flywheel, path)
-    return flywheel
-
-
-def flywheel_names(settings: Settings | None = None) -> list[str]:
-    """The names of all YAML files in ``include/flywheels/``."""
-    folder = (settings or Settings.from_env()).include / "flywheels"
-    return sorted(path.stem for path in folder.glob("*.yaml"))
-
-
-def expand(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """Replace ``${NAME}``; ``${TAO_HOME}`` always has a value.
-
-    Raises:
-        ConfigError: a variable is not set.
-    """
-    values = {**(os.environ if environment is None else environment), "TAO_HOME": str(Settings.from_env().home)}
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in values:
-            raise ConfigError(f"{match[0]} is not set", where=text, mend=f"export {match[1]}")
-        return values[match[1]]
-
-    return _VARIABLE.sub(value, text)
-
-
-def _readable(error: ValidationError, path: Path) -> ConfigError:
-    first: dict[str, Any] = dict(error.errors()[0])
-    parts = [str(part) for part in first["loc"]]
-    key = ".".join(parts) or "(whole file)"
-    # A list whose element is wrong counts as too short besides.
-    places = [each["loc"] for each in error.errors()]
-    count = sum(not any(other[: len(place)] == place != other for other in places) for place in places)
-    more = f" (and {count - 1} more)" if count > 1 else ""
-    match first["type"]:
-        case "extra_forbidden":
-            return ConfigError(f"unknown key{more}", where=f"{path}: {key}", mend="remove it, or mend its spelling")
-        case "missing":
-            return ConfigError(f"missing key{more}", where=f"{path}: {key}", mend="add it")
-        case "secret":  # what was given is not told: it may be one
-            return ConfigError(f"{first['msg']}{more}", where=f"{path}: {key}", mend="put the secret into a variable")
-        case _:
-            message = str(first["msg"]).removeprefix("Value error, ")
-            given = first["input"]
-            mend = "mend it there" if isinstance(given, (dict, list)) else f"it is now {given!r}"[:120]
-            return ConfigError(f"{message}{more}", where=f"{path}: {key}", mend=mend)
-
-
-def _check_files(flywheel: Flywheel, path: Path) -> None:
-    named: dict[str, str] = {}
-    if flywheel.generate.adapter is not None:
-        named["generate.adapter"] = f"{flywheel.generate.adapter}/adapter_config.json"
-    if flywheel.update.accelerate is not None:
-        named["update.accelerate"] = flywheel.update.accelerate
-    for name, task in flywheel.tasks.items():
-        named |= {f"tasks.{name}.{key}": file for key, file in named_files(task).items()}
-        # A variable may be set for the process alone that reads the benchmark.
-        paths = {i: b.path for i, b in enumerate(task.benchmarks) if b.path and not _VARIABLE.search(b.path)}
-        for i, benchmark in paths.items():
-            if not flywheel.file(benchmark).exists():
-                raise ConfigError(
-                    "a file is missing",
-                    where=f"{path}: tasks.{name}.benchmarks.{i}.path",
-                    mend=f"make {flywheel.file(benchmark)} or mend the path",
-                )
-    for key, relative in named.items():
-        if not flywheel.file(relative).is_file():
-            raise ConfigError(
-                "a file is missing",
-                where=f"{path}: {key}",
-                mend=f"make {flywheel.file(relative)} or mend the path",
-            )

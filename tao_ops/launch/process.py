@@ -15,7 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 POLL_SECONDS = 0.2
-_LINE_END = re.compile(r"[\r\n]+")
+BAR_SECONDS = 10.0
+"""A bar that draws itself anew, by a carriage return, is told so often, and once it is done."""
+LONGEST = 65_536
+"""Characters of a line that are kept: one without an end must not fill the memory."""
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+"""Colours, moves of the cursor, titles of windows: ECMA-48's control sequences."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1d\x7f]")
+"""What says nothing in a log; not U+001E, by which a stage marks its own words."""
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
@@ -121,31 +128,73 @@ class Process:
 
 
 class _Lines:
-    """Lines of a pipe until its process has ended or the deadline is over; a carriage return ends a line too."""
+    """Lines of a pipe until its process has ended or the deadline is over, as a terminal would show them in the end.
+
+    Of a line that is drawn over by carriage returns the last state is told, and one every :data:`BAR_SECONDS`.
+    """
 
     def __init__(self, descriptor: int, ended: Callable[[], bool], deadline: float | None) -> None:
         self._descriptor, self._ended, self._deadline = descriptor, ended, deadline
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._rest = ""
+        self._rest, self._cut = "", 0
+        self._drawn, self._told_at = "", time.monotonic()
 
     def __iter__(self) -> Iterator[str]:
         while True:
             over = self._ended()  # asked before reading: what it wrote last is then in the pipe
             readable, _, _ = select.select([self._descriptor], [], [], 0 if over else POLL_SECONDS)
             chunk = os.read(self._descriptor, 65536) if readable else b""
-            yield from self._split(chunk)
+            yield from self._split(self._decoder.decode(chunk))
             closed = bool(readable) and not chunk
             late = self._deadline is not None and time.monotonic() > self._deadline
             if (over and not chunk) or late:
                 break
             if closed:
                 time.sleep(POLL_SECONDS)
-        if self._rest.strip():
-            yield self._rest
+        yield from self._line()
 
-    def _split(self, chunk: bytes) -> list[str]:
-        *whole, self._rest = _LINE_END.split(self._rest + self._decoder.decode(chunk))
-        return [line.rstrip() for line in whole if line.strip()]
+    def _split(self, text: str) -> Iterator[str]:
+        *whole, rest = text.split("\n")
+        for part in whole:
+            self._draw(part)
+            yield from self._line()
+        self._draw(rest)
+        if self._drawn and time.monotonic() - self._told_at >= BAR_SECONDS:
+            self._told_at = time.monotonic()
+            yield self._drawn
+            self._drawn = ""
+
+    def _draw(self, text: str) -> None:
+        """Add to the line; what comes before a carriage return will be drawn over."""
+        for part in text.split("\r")[:-1]:
+            self._add(part)
+            self._drawn = self._taken() or self._drawn
+        self._add(text.rsplit("\r", 1)[-1])
+
+    def _add(self, text: str) -> None:
+        room = LONGEST - len(self._rest)
+        self._rest += text[:room]
+        self._cut += max(0, len(text) - room)
+
+    def _line(self) -> Iterator[str]:
+        """The line that has ended; none where it is blank, or told already."""
+        line, self._drawn = self._taken() or self._drawn, ""
+        if line:
+            yield line
+
+    def _taken(self) -> str:
+        line, cut = _plain(self._rest), self._cut
+        self._rest, self._cut = "", 0
+        return f"{line} … ({cut:,} characters more)" if cut else line
+
+
+def _plain(text: str) -> str:
+    """A line without colours, control characters and blanks at its end.
+
+    >>> _plain("\\x1b[31merror:\\x1b[0m no such key\\x07 ")
+    'error: no such key'
+    """
+    return _CONTROL.sub("", _ESCAPES.sub("", text)).rstrip()
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:

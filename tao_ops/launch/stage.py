@@ -2,8 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from tao_ops.config.overrides import OPTION
 from tao_ops.settings import PROJECT
 
 PYTHON = "TAO_PYTHON"
@@ -24,6 +26,7 @@ def stage_command(
     shard: int | None = None,
     report: Path | None = None,
     keep_turn: bool = False,
+    overrides: Iterable[str] = (),
     python: str | None = None,
 ) -> list[str]:
     """``tao <stage> <flywheel> --turn <key> --run-id <id>``, for one shard where one is given.
@@ -31,6 +34,7 @@ def stage_command(
     Args:
         report: file that the stage writes its report to, as JSON.
         keep_turn: the run goes on with other stages: nobody else may take its turn in between.
+        overrides: changes to the YAML for this run, ``update.method=dpo``.
     """
     options = ["--turn", turn, "--run-id", run_id]
     if shard is not None:
@@ -39,6 +43,8 @@ def stage_command(
         options += ["--report", str(report)]
     if keep_turn:
         options.append("--keep-turn")
+    for override in overrides:
+        options += [OPTION, override]
     return tao_command(stage, flywheel, *options, python=python)
 
 

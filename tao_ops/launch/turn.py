@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ class StageFailed(TaoError):
     """A stage's process ended with an error, which it has printed itself."""
 
 
-def run_turn(run: Run, python: str = sys.executable) -> None:
+def run_turn(run: Run, python: str = sys.executable, overrides: Sequence[str] = ()) -> None:
     """Run the eight stages; the turn is held from the first to the last.
+
+    Args:
+        run: its flywheel was read with ``overrides``.
+        python: the interpreter of the stages.
+        overrides: changes to the YAML for this run, handed to each stage.
 
     Raises:
         LeaseHeld: another run holds the turn; nothing was started.
@@ -32,18 +38,18 @@ def run_turn(run: Run, python: str = sys.executable) -> None:
         shards = 1
         for stage in Stage:
             for shard in range(shards if stage in SHARDED else 1):
-                report = _run_stage(stage, replace(run, shard=shard), python)
+                report = _run_stage(stage, replace(run, shard=shard), python, overrides)
                 if stage is Stage.VALIDATE:
                     shards = int(report["metrics"]["shards"])
 
 
-def _run_stage(stage: Stage, run: Run, python: str) -> dict[str, Any]:
+def _run_stage(stage: Stage, run: Run, python: str, overrides: Sequence[str]) -> dict[str, Any]:
     shard = run.shard if stage in SHARDED else None
     with tempfile.TemporaryDirectory(prefix="tao-") as scratch:
         report = Path(scratch) / "report.json"
-        command = stage_command(
-            stage.value, run.turn.flywheel, run.turn.key, run.run_id, shard=shard, report=report, python=python
-        )
+        name, key = run.turn.flywheel, run.turn.key
+        how: dict[str, Any] = {"shard": shard, "report": report, "overrides": overrides, "python": python}
+        command = stage_command(stage.value, name, key, run.run_id, **how)
         outcome = Process(command, env=stage_environment(run.database_url)).follow(run.say, limit_s=LIMIT_S)
         if outcome.code != 0 or outcome.timed_out:
             why = _why(outcome)

@@ -114,6 +114,8 @@ def _of_airflow(home: Path, url: str, made: Credentials, ui_port: int) -> dict[s
             "orphaned_tasks_check_interval": 15,
             "task_instance_heartbeat_timeout": 120,
         },
+        # An XCom whose answer is late was written: sent again it is refused as double, and the task starts over.
+        "workers": {"execution_api_timeout": 60},
         "usage_data_collection": {"enabled": False},
     }
     return {"AIRFLOW_HOME": str(home)} | {

@@ -44,6 +44,8 @@ def run(run: Run) -> StageReport:
     every = exams(run.flywheel, run.lake, run.turn, Arms(champion, candidate))
     slices = {exam.benchmark.name: comparing.slices(exam.benchmark, exam.items) for exam in every}
     rows, missing = _stored(run, every)
+    asked = sum(len(exam.items.items) for exam in missing)
+    run.say(f"{len(missing)} of {len(every)} exams are to be taken, {asked} items in all")
     engine = OneEngine(lambda model: _start(run, model))
     answers = _ask(run, missing, engine)
     rows = with_rewards(run.flywheel, every, [*rows, *answers.rows])

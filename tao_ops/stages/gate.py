@@ -17,6 +17,7 @@ from tao_ops.registry import open_registry
 from tao_ops.scoring import summary
 from tao_ops.scoring.watching import against_benchmark
 from tao_ops.stages import Run
+from tao_ops.story import levelled
 from tao_ops.tables import PROMPTS, QUERIES, RESPONSES
 
 VERDICT, PAGE = "verdict.json", "report.md"
@@ -42,12 +43,13 @@ def run(run: Run) -> StageReport:
     watched, config = _watch(run), run.flywheel.gate
     test = _test(run, report)
     verdict = decide(config, champion=champion, candidate=candidate, test=test, seed=run.flywheel.seed)
-    pending = verdict.decision is Decision.PROMOTE and config.approval is Approval.MANUAL
+    asked = config.approval is Approval.MANUAL and not run.flywheel.dry_run
+    pending = verdict.decision is Decision.PROMOTE and asked
     found = {
         **verdict.as_dict(),
         "test": test,
         "level": level(config.alpha, test),
-        "approval": "pending" if pending else "auto",
+        "approval": "dry run" if run.flywheel.dry_run else "pending" if pending else "auto",
     }
     told = {**found, "champion": report["champion"], "candidate": report["candidate"]}
     _write_page(run, folder, report, told)
@@ -88,7 +90,7 @@ def _watch(run: Run) -> dict[str, Any]:
     task = next(task for task in run.flywheel.tasks.values() if any(b.primary for b in task.benchmarks))
     watched = against_benchmark(run.lake, run.turn, task.monitors)
     for sentence in watched.sentences():
-        run.say(sentence)
+        run.say(levelled(sentence))
     for failure in watched.failures():
         raise DataError(failure, where=run.turn.key, mend="see what the best-paid responses have in common")
     return watched.as_dict()

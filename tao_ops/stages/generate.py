@@ -53,7 +53,7 @@ def run(run: Run) -> StageReport:
     """
     inputs = {PROMPTS.name: run.lake.version(PROMPTS) or 0}
     plan = _plan(run)
-    run.say(f"{len(plan.prompts)} prompts, model {plan.model_version}, {run.flywheel.generate.policy}")
+    run.say(f"{len(plan.prompts)} prompts, model {plan.model_version}, {run.flywheel.generate.policy}{_bounds(plan)}")
     kept = _kept(run, plan)
     rows, metrics = kept or _explore(run, plan)
     _picture(run, metrics)
@@ -96,6 +96,13 @@ def _plan(run: Run) -> _Plan:
     }
     identity = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
     return _Plan(champion, model_version, prompts, tasks, prior, budget, seed, identity)
+
+
+def _bounds(plan: _Plan) -> str:
+    """What the shard may spend, as the log says it."""
+    bounds = {"samples": plan.budget.samples, "tokens": plan.budget.tokens}
+    told = " and ".join(f"{most:,} {what}" for what, most in bounds.items() if most is not None)
+    return f", at most {told}" if told else ""
 
 
 def _model_version(flywheel: Flywheel, champion: ModelRef) -> str:

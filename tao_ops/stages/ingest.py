@@ -22,6 +22,7 @@ from tao_ops.refusals import Refusals
 from tao_ops.sources.records import Batch, BrokenLine, Window
 from tao_ops.spool import Spool
 from tao_ops.stages import Run
+from tao_ops.story import Pace
 from tao_ops.tables import QUARANTINE, QUERIES, TURNS, Reason
 from tao_ops.turn import turns_within
 
@@ -90,6 +91,7 @@ class _Taking:
     def queries(self) -> Iterator[pa.RecordBatch]:
         """Rows of ``queries``, source by source and file by file; broken lines go to the spool meanwhile."""
         run = self.run
+        pace = Pace(run.say, "queries")
         for source in run.flywheel.sources:
             file, taken = None, 0
             pattern = expand(source.path)
@@ -102,6 +104,7 @@ class _Taking:
                 taken += len(rows)
                 for line in batch.broken:
                     self.refusals.add(line, source.namespace, batch.file)
+                pace.at(self.counts["taken"])
                 if len(rows):
                     yield rows
             self._tell(file, taken)

@@ -26,7 +26,7 @@ def run(run: Run) -> StageReport:
     Where a person has the last word, a promote leaves it pending, and the champion where it is. The model's folder
     gets its card and what MLflow loads it by; MLflow gets the run's pictures, the figures of its rewards, and those
     of its training that it lacks. Where the flywheel has a canary, a promote begins it, and the champion stays until
-    it has grown.
+    it has grown. In a dry run nothing of this begins: the version is recorded as promoted by the gate, no more.
 
     Where the champion has moved since the report, the gate's rule decides again over stored evaluations of the new
     one. A retry after a kill finds what it did before: the same version, and no second promotion. A version that was
@@ -57,19 +57,25 @@ def run(run: Run) -> StageReport:
                 run.flywheel, run.lake, registry, report=report, verdict=verdict, champion=before, say=run.say
             )
         promoted = verdict["decision"] == Decision.PROMOTE
-        pending = promoted and run.flywheel.gate.approval is Approval.MANUAL
+        dry = run.flywheel.dry_run
+        pending = promoted and not dry and run.flywheel.gate.approval is Approval.MANUAL
         version = _register(run, registry, candidate, report, verdict, pending=pending)
         run.say(f"version {version} of {flywheel}: {verdict['decision']}")
         if pending:
             ask = f"tao registry promote {flywheel} {version}, or reject"
             run.say(f"the champion stays version {before} until a person answers: {ask}")
+        elif promoted and dry:
+            ask = f"tao registry promote {flywheel} {version}"
+            run.say(f"a dry run: the champion stays version {before}, and nobody is asked; to promote it: {ask}")
         elif promoted:
             _promote(run, registry, version, before, " ".join(verdict["reasons"]))
-        moved = promoted and not pending
+        moved = promoted and not pending and not dry
     canary = moved and run.flywheel.serve.canary is not None
-    return _report(
+    done = _report(
         flywheel, version, verdict["decision"], is_champion=moved and not canary, pending=pending, canary=canary
     )
+    done.metrics |= {"dry_run": True} if dry else {}
+    return done
 
 
 def _promote(run: Run, registry: Registry, version: int, before: int, why: str) -> None:

@@ -1,5 +1,6 @@
 """``score``: every response gets one reward, the probability that it is right, without labels."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tao_ops import story
 from tao_ops.errors import DataError, MissingInput
 from tao_ops.records import Candidate, Prompt, StageReport
 from tao_ops.rewards import Scored
@@ -44,6 +46,8 @@ def run(run: Run) -> StageReport:
         if mine:
             asked = {query_id: prompt for query_id, prompt in prompts.items() if prompt.task == task}
             batch = [_candidate(r, prompts[r["query_id"]]) for r in mine]
+            scorers = ", ".join(one.name for one in run.flywheel.tasks[task].scorers)
+            run.say(f"{task}: {len(mine)} responses to {len({r['query_id'] for r in mine})} queries, by {scorers}")
             done[task] = score_task(shard, task, batch, asked)
             found += rows(done[task], mine)
     _tell(run, done)
@@ -87,15 +91,28 @@ def _tell(run: Run, done: Mapping[str, TaskRewards]) -> None:
     for task, rewards in done.items():
         run.say(f"{task}: {rewards.calibration.sentence()}")
         for name, reasons in _undecided(rewards).items():
-            told = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+            told = ", ".join(f"{count} {reason}" for reason, count in _kinds(reasons).items())
             run.say(f"{task}/{name} could not decide: {told}")
-        for line in (*rewards.probes.sentences(), *rewards.watched.sentences()):
-            run.say(f"{task}: {line}")
+        if fallen := dict.fromkeys(name for name, _ in rewards.probes.fallen if name not in rewards.barred):
+            run.say(f"warning: {task}: answers that deserve nothing are paid for; by: {', '.join(fallen)}")
+        with story.folded(run.say, f"{task}: probes"):
+            for line in rewards.probes.sentences():
+                run.say(f"{task}: {line}")
+        for line in rewards.watched.sentences():
+            run.say(story.levelled(line, task))
         if (report := rewards.calibration.report) is not None and report.n:
             file = _picture(run, task)
             file.parent.mkdir(parents=True, exist_ok=True)
             picture.draw(report, file, task=task)
             run.say(f"{task}: {file}")
+
+
+def _kinds(reasons: Mapping[str, int]) -> Mapping[str, int]:
+    """Reasons without what they quote, which may be of a response."""
+    found: Counter[str] = Counter()
+    for reason, count in reasons.items():
+        found[re.split(r"[:'\"`]", reason)[0].strip() or "other"] += count
+    return found
 
 
 def _picture(run: Run, task: str) -> Path:

@@ -3,8 +3,10 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +28,23 @@ EDGES = {
     "deployed": set(),
 }
 AFTER_THE_TURN = {"approve", "release", "canary", "deployed"}
+GROUPS = {
+    "data": ["ingest", "validate"],
+    "explore": ["explore.generate", "explore.score"],
+    "learn": ["update", "evaluate"],
+    "decide": ["gate", "register", "approve", "release"],
+    "serve": ["canary", "deployed"],
+}
+OPERATION = """
+operation:
+  owner: platform-ml
+  tags: [shop]
+  deadline: 6h
+  notify:
+    - on: [failure, approval, promote, deadline]
+      notifier: airflow.providers.smtp.notifications.smtp.SmtpNotifier
+      arguments: {smtp_conn_id: team_mail, to: team@example.org, subject: "{{ tao.summary }}"}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +54,76 @@ def dag() -> Any:
     return bag.dags["flywheel_tickets"]
 
 
+@pytest.fixture
+def bag_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], DagBag]:
+    """Makes the DAGs with something added to the example's YAML."""
+
+    def make(added: str) -> DagBag:
+        include = tmp_path / "include"
+        shutil.copytree(PROJECT / "include", include)
+        with (include / "flywheels" / "tickets.yaml").open("a", encoding="utf-8") as file:
+            file.write(added)
+        monkeypatch.setenv("TAO_INCLUDE", str(include))
+        return DagBag(PROJECT / "dags")
+
+    return make
+
+
 def test_the_stages_follow_each_other(dag: Any) -> None:
     assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == EDGES
+
+
+def test_the_tasks_stand_in_groups_that_fold_and_keep_their_names(dag: Any) -> None:
+    groups = {name: [task.task_id for task in group.iter_tasks()] for name, group in dag.task_group.children.items()}
+    assert groups == GROUPS
+    assert all(group.tooltip for group in dag.task_group.children.values())
+
+
+def test_every_task_says_what_it_reads_and_writes_and_what_to_do_when_it_fails(dag: Any) -> None:
+    for task in dag.tasks:
+        for words in ("**Reads**: ", "**Writes**: ", "**When it fails**: "):
+            assert words in task.doc_md, task.task_id
+    assert len({task.doc_md for task in dag.tasks}) == len(EDGES)
+
+
+def test_its_documentation_tells_what_a_backfill_pins_and_what_clearing_does(dag: Any) -> None:
+    told = " ".join(dag.doc_md.split())
+    for words in ("**Pinned**: the data", "**Not pinned**: the champion", "**Clear** a task", "nothing doubles"):
+        assert words in told
+    for group in GROUPS:
+        assert f"**{group}**" in told
+    for field in dag.params:
+        title = dag.params.get_param(field).schema["title"]
+        assert f"| {title} |" in told
+
+
+def test_each_shard_has_a_label(dag: Any) -> None:
+    labels = {task.task_id: getattr(task, "map_index_template", None) for task in dag.tasks}
+    assert {name for name, label in labels.items() if label} == set(GROUPS["explore"])
+    ti = SimpleNamespace(xcom_pull=lambda task_ids: {"validate": [0, 1, 2]}[task_ids])
+    template = dag.get_template_env().from_string(labels["explore.score"])
+    assert template.render(task=SimpleNamespace(shard=0), ti=ti) == "shard 1 of 3"
+
+
+def test_the_yaml_says_whose_it_is_when_it_is_late_and_who_is_told(bag_of: Callable[[str], DagBag]) -> None:
+    bag = bag_of(OPERATION)
+    assert bag.import_errors == {}
+    dag = bag.dags["flywheel_tickets"]
+    assert dag.tags == {"tao", "shop"} and {task.owner for task in dag.tasks} == {"platform-ml"}
+    (alert,) = dag.deadline
+    assert (alert.interval, alert.callback.kwargs) == (timedelta(hours=6), {"flywheel": "tickets"})
+    (notice,) = dag.on_failure_callback
+    assert notice.event == "failure"
+    told = {task.task_id: [one.event for one in task.on_success_callback] for task in dag.tasks}
+    assert {name: events for name, events in told.items() if events} == {
+        name: ["promote"] for name in ("register", "release", "canary")
+    }
+    assert [one.event for one in dag.get_task("approve").notifiers] == ["approval"]
+
+
+def test_without_a_word_on_it_nobody_is_told_and_nothing_is_late(dag: Any) -> None:
+    assert not dag.deadline and not dag.on_failure_callback
+    assert not any(task.on_success_callback for task in dag.tasks) and not dag.get_task("approve").notifiers
 
 
 def test_each_shard_is_generated_and_scored_by_tasks_of_its_own(dag: Any) -> None:
@@ -98,7 +185,7 @@ def test_runs_do_not_overlap_and_past_days_are_left_to_a_backfill(dag: Any) -> N
     assert (dag.max_active_runs, dag.catchup, dag.tags) == (1, False, {"tao"})
     assert type(dag.timetable).__name__ == "FlywheelTimetable"
     assert dag.doc_md and dag.description
-    assert dag.params["turn"] is None
+    assert dict(dag.params) == {"turn": None, "budget": None, "method": None, "approval": None, "dry_run": False}
 
 
 def test_it_is_short() -> None:
@@ -128,7 +215,7 @@ def test_a_wrong_yaml_is_shown_and_stops_no_other_flywheel(tmp_path: Path, monke
     )
     monkeypatch.setenv("TAO_INCLUDE", str(include))
     bag = DagBag(PROJECT / "dags")
-    assert sorted(bag.dags) == ["flywheel_tickets", "maintenance", "rollback"]
+    assert {"flywheel_tickets", "maintenance", "rollback"} <= set(bag.dags) and "flywheel_wrong" not in bag.dags
     ((file, error),) = bag.import_errors.items()
     assert file.endswith("config_errors.py")
     assert "unknown key" in error.splitlines()[-1] and "wrong.yaml: speed" in error.splitlines()[-1]

@@ -1,37 +1,41 @@
-"""The DAG of the tables' upkeep: its policies, and how its task runs the command."""
+"""The DAG of the tables' upkeep: its form and its policies, and how its task runs the command."""
 
+import logging
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, ParamValidationError
 from tao_airflow.command_operator import CommandOperator
 
-PROJECT = Path(__file__).resolve().parents[2]
+Fill = Callable[..., dict[str, Any]]
+SCHEDULED = {"flywheel": None, "dry_run": False, "keep_files": "7d"}
 
 
-@pytest.fixture(scope="module")
-def dag() -> Any:
-    bag = DagBag(PROJECT / "dags" / "maintenance.py")
-    assert bag.import_errors == {}
-    return bag.dags["maintenance"]
-
-
-def test_it_runs_weekly_never_twice_at_once_and_makes_up_for_nothing(dag: Any) -> None:
-    assert (dag.max_active_runs, dag.catchup, dag.tags) == (1, False, {"tao"})
-    assert dag.schedule == "0 3 * * 0"
-    assert dag.doc_md and dag.description
-
-
-def test_its_task_is_bounded_and_retried(dag: Any) -> None:
+def test_it_runs_weekly_and_makes_up_for_nothing(dags: dict[str, Any]) -> None:
+    dag = dags["maintenance"]
+    assert (dag.schedule, dag.catchup) == ("0 3 * * 0", False)
     (task,) = dag.tasks
-    assert task.task_id == "maintain" and task.owner == "tao"
-    assert task.execution_timeout == timedelta(hours=2)
+    assert (task.task_id, task.execution_timeout) == ("maintain", timedelta(hours=2))
     assert task.retries == 2 and task.retry_delay == timedelta(minutes=5) and task.retry_exponential_backoff
+
+
+@pytest.mark.parametrize("asked", [{}, {"flywheel": "tickets", "dry_run": True}, {"keep_files": "36h"}], ids=str)
+def test_a_form_that_is_filled_in_is_taken_and_a_scheduled_run_needs_none(fill_in: Fill, asked: dict[str, Any]) -> None:
+    assert fill_in("maintenance", **asked) == SCHEDULED | asked
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"flywheel": "ticket"}, {"dry_run": None}, {"keep_files": ""}, {"keep_files": "a week"}, {"keep_files": "0d"}],
+    ids=str,
+)
+def test_a_wrong_form_starts_no_run(fill_in: Fill, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParamValidationError):
+        fill_in("maintenance", **wrong)
 
 
 @pytest.fixture
@@ -57,9 +61,13 @@ def _operator(seconds: float = 20) -> CommandOperator:
 def test_it_runs_the_command_and_its_output_is_the_log(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in("print('prompts: 3 rows')")
     said: list[str] = []
-    monkeypatch.setattr(CommandOperator, "log", SimpleNamespace(info=said.append, warning=lambda *_: None))
+    log = logging.Logger("task of a test")
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    monkeypatch.setattr(CommandOperator, "log", log)
     _operator().execute({})
-    assert said == ["-m tao_ops.cli lake maintain", "prompts: 3 rows"]
+    assert said[-2:] == ["-m tao_ops.cli lake maintain", "prompts: 3 rows"]
 
 
 @pytest.mark.parametrize(

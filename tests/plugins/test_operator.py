@@ -37,7 +37,52 @@ def test_it_runs_the_stage_of_the_runs_interval_and_returns_the_report(
     ]
     assert report == {"stage": "score", "rows_in": 3, "rows_out": 2, "metrics": {"shards": 2}}
     assert given["ti"].pushed == {"report": report}
-    assert task_log == ["142 queries"]
+    assert task_log == [
+        "142 queries",
+        "see Pictures: /tao/pictures/flywheel_tickets/2026-11-21T00-00Z/scheduled__2026-11-22T00-00-00-00-00/",
+        "see the turn: /flywheel/turn/tickets/2026-11-21T00:00Z",
+    ]
+
+
+def test_a_log_ends_with_where_more_is_to_be_seen_even_where_the_stage_failed(
+    stand_in: Any, task_log: list[str], context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://flows.example.org/airflow/")
+    monkeypatch.setenv("TAO_LAKE", str(tmp_path / "lake"))
+    run = "scheduled__2026-11-22T00-00-00-00-00"
+    folder = tmp_path / "lake" / "artifacts" / "tickets" / "2026-11-21T00-00Z" / run
+    folder.mkdir(parents=True)
+    folder.joinpath("mlflow_run.json").write_text('{"run": "3f2a"}', encoding="utf-8")
+    stand_in.does("print('error: no queries'); sys.exit(1)")
+    with pytest.raises(AirflowFailException):
+        operator("validate").execute(context())
+    assert task_log == [
+        f"see Data Docs: https://flows.example.org/airflow/tao/data-docs/flywheel_tickets/2026-11-21T00-00Z/{run}/",
+        "see the turn: https://flows.example.org/airflow/flywheel/turn/tickets/2026-11-21T00:00Z",
+        "see MLflow: run 3f2a of experiment tickets",
+        f"see the files: {folder}",
+    ]
+
+
+def test_no_secret_of_the_stages_environment_reaches_the_log(
+    stand_in: Any, task_log: list[str], context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.log import mask_logs
+
+    monkeypatch.setenv("TAO_DATABASE_URL", "postgresql://tao:open%20sesame@db/tao")
+    monkeypatch.setenv("PARTNER_API_KEY", "sk-2468")
+    monkeypatch.setenv("TAO_HASH_KEY", "hashes-are-keyed")
+    stand_in.does(
+        "print('tried', os.environ['TAO_DATABASE_URL'], 'with open sesame')\n"
+        "print('key', os.environ['PARTNER_API_KEY'], os.environ['TAO_HASH_KEY'])\n"
+        "print('error: refused', os.environ['PARTNER_API_KEY']); sys.exit(1)"
+    )
+    with pytest.raises(AirflowFailException) as caught:
+        operator().execute(context())
+    # As Airflow's supervisor writes them.
+    written = [mask_logs(None, "info", {"event": line})["event"] for line in [*task_log, str(caught.value)]]
+    assert written[:2] == ["tried postgresql://tao:***@db/tao with ***", "key *** ***"]
+    assert written[-1] == "error: refused ***"
 
 
 def test_validate_returns_the_shards_to_map_over(stand_in: Any, task_log: list[str], context: Context) -> None:
@@ -64,9 +109,18 @@ def test_the_stage_sees_none_of_airflows_settings(
             r"error: no such key \[a.yaml\]",
         ),
         ("print('error: engine died'); sys.exit(75)", AirflowException, "error: engine died"),
-        ("sys.exit(1)", AirflowFailException, "ingest ended with status 1"),
+        (
+            "print('last words'); sys.exit(1)",
+            AirflowFailException,
+            "status 1; it last said: last words — .*clear the task",
+        ),
+        (
+            "{}['x']",
+            AirflowFailException,
+            "ingest ended with status 1: KeyError: 'x' — see the traceback above; .*clear",
+        ),
         ("os.kill(os.getpid(), 9)", AirflowException, "ingest was killed by SIGKILL .*its retry starts over"),
-        ("time.sleep(600)", AirflowException, "ingest was ended after 1 s, its limit"),
+        ("time.sleep(600)", AirflowException, "ingest was ended after 1 s, its limit; .*give the task more time"),
     ],
 )
 def test_how_a_process_ends_is_how_the_task_ends(

@@ -19,7 +19,9 @@ def run(context: Context, user: str | None = "ann", **asked: Any) -> dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("version", "target"), [(None, []), (2, ["--to", "2"]), (0, ["--to", "0"])], ids=["before", "a version", "base"]
+    ("version", "target"),
+    [(None, []), (2, ["--to", "2"]), (2.0, ["--to", "2"]), (0, ["--to", "0"])],
+    ids=["before", "a version", "as JSON may write it", "base"],
 )
 def test_it_rolls_back_in_the_name_of_who_started_it(
     stand_in: Any, task_log: list[str], context: Context, version: int | None, target: list[str]
@@ -38,7 +40,11 @@ def test_a_run_that_nobody_started_signs_with_its_id(stand_in: Any, task_log: li
     assert stand_in.calls[0]["arguments"][-1] == "--by=run manual__1"
 
 
-def test_what_the_registry_refuses_fails_in_its_words(stand_in: Any, task_log: list[str], context: Context) -> None:
+def test_what_the_registry_refuses_fails_in_its_words_and_has_no_event(
+    stand_in: Any, task_log: list[str], context: Context
+) -> None:
     stand_in.does("print('error: tickets has no version 9'); sys.exit(1)")
+    given = context(run_id="manual__1", triggering_user_name="ann", params=ASKED | {"version": 9})
     with pytest.raises(AirflowFailException, match="error: tickets has no version 9"):
-        run(context, version=9)
+        RollbackOperator(task_id="rollback", flywheels=["tickets"]).execute(given)
+    assert given["outlet_events"][outlet("tickets", Kind.MODEL)].asset_alias_events == []

@@ -168,6 +168,7 @@ def test_a_turn_that_never_ran_is_no_error(shop: Shop) -> None:
         (("gate", *DAY), "run evaluate first"),
         (("turn", "show", "shap"), "there is no flywheel 'shap'"),
         (("turn", "list", "shap", "--json"), "there is no flywheel 'shap'"),
+        (("turn", "shop", "--set", "update.method=magic"), "[--set update.method]"),
     ],
 )
 def test_an_error_is_one_line_on_standard_error(shop: Shop, arguments: tuple[str, ...], said: str) -> None:

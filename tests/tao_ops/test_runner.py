@@ -13,6 +13,7 @@ from tao_ops import lease, runner, turns
 from tao_ops.database import advisory_lock, connect, front_door
 from tao_ops.errors import DataError, LeaseHeld, RegistryError
 from tao_ops.stages import Stage
+from tao_ops.story import MARKED, OWN, READER
 from tao_ops.tables import CLUSTERS, TABLES, TURNS
 
 Shop = Any
@@ -29,6 +30,43 @@ def test_a_stage_is_recorded_with_what_it_did(shop: Shop) -> None:
     assert row["code_version"] and row["finished_at"].tzinfo is not None
     assert shop.said[0] == "ingest: shop, turn 2026-11-21T00:00Z, run manual__1"
     assert shop.said[-1].startswith("ingest done in ") and shop.said[-1].endswith("12 rows in, 12 rows out; users 1")
+
+
+def test_a_turns_log_tells_of_each_stage_what_came_in_and_what_went_out(shop: Shop) -> None:
+    shop.log()
+    for stage in list(Stage)[:6]:
+        runner.execute(stage, shop.run())
+    told = [line for line in shop.said if line.startswith(("in: ", "out: "))]
+    candidate = told[9].removeprefix("out: candidate ").partition(",")[0]
+    assert told[0] == (
+        f"in: query logs of 2026-11-21T00:00Z to 2026-11-22T00:00Z in {shop.settings.home}/logs/**/*.jsonl*, "
+        "and late ones since 2026-11-19T00:00Z"
+    )
+    assert told[1].startswith("out: 12 rows of queries (version ")
+    assert told[2] == told[1].replace("out", "in") and told[4] == told[3].replace("out", "in")
+    assert told[8].startswith("in: ") and all(
+        f"rows of {name}" in told[8] for name in ("prompts", "responses", "rewards")
+    )
+    assert candidate and told[10] == f"in: candidate {candidate}: raft on {told[10].split(' on ')[1]}"
+    assert "rows of evaluations (version " in told[11] and len(told) == 12
+
+
+def test_rows_that_another_run_wrote_are_said_to_be_its(shop: Shop) -> None:
+    shop.log()
+    runner.execute(Stage.INGEST, shop.run())
+    runner.execute(Stage.VALIDATE, shop.run(run_id="manual__2"))
+    assert any(line.startswith("in: ") and line.endswith(", written by run manual__1") for line in shop.said)
+
+
+def test_a_log_that_folds_gets_the_settings_and_the_stages_own_words_marked(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(READER, MARKED)
+    shop.log()
+    runner.execute(Stage.INGEST, shop.run())
+    assert all(line.startswith(OWN) for line in shop.said)
+    assert shop.said[1] == f"{OWN}::group::settings of ingest" and f"{OWN}timezone: UTC" in shop.said
+    assert shop.said.index(f"{OWN}::endgroup::") < len(shop.said) - 3
 
 
 def test_the_last_line_of_a_stage_says_what_was_refused(shop: Shop) -> None:

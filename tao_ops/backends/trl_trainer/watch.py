@@ -234,13 +234,14 @@ def steps(say: Progress, sink: Sink = lambda step, figures: None) -> Any:
             if now - self.last < _REPORT_EVERY and step < most:
                 return
             self.last = now
-            left = (now - self.started) / max(1, step - self.first) * (most - step)
+            pace = (now - self.started) / max(1, step - self.first)
             further = "".join(
                 f", {name} {float(logs[key]):.3f}"
                 for key, name in (("reward", "reward"), ("kl", "divergence"), ("entropy", "entropy"))
                 if logs.get(key) is not None
             )
-            say(f"step {step}/{most}, loss {loss:.3f}{further}, about {left:.0f} s left")
+            left = f"{pace:.1f} s a step, about {pace * (most - step):.0f} s left"
+            say(f"step {step}/{most}, loss {loss:.3f}{further}, {left}")
 
     return Steps()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tao_ops.launch import process as process_module
 from tao_ops.launch.process import Outcome, Process
 
 PARENT_OF_A_SLEEPER = """
@@ -61,8 +62,50 @@ def test_exit_status_last_words_and_undecodable_bytes_are_kept() -> None:
         "import sys; sys.stdout.buffer.write(b'10%\\r20%\\rerror: \\xff broken\\nno end of line'); sys.exit(75)"
     ).follow(print)
     assert outcome.code == 75 and outcome.signal_name is None
-    assert outcome.tail == ("10%", "20%", "error: � broken", "no end of line")
+    assert outcome.tail == ("error: � broken", "no end of line")
     assert outcome.last("error:") == "error: � broken"
+
+
+def said(written: bytes, times: int = 1) -> list[str]:
+    """What is told of a process that writes this."""
+    lines: list[str] = []
+    python(f"import sys; sys.stdout.buffer.write({written!r} * {times})").follow(lines.append, limit_s=60)
+    return lines
+
+
+def test_of_a_bar_that_draws_itself_anew_the_end_is_told() -> None:
+    bar = b"".join(b"\r%3d%%|####      | %d/100" % (done, done) for done in range(101))
+    assert said(bar + b"\nnext\r\n") == ["100%|####      | 100/100", "next"]
+    assert said(bar + b"\r" + 20 * b" " + b"\r") == ["100%|####      | 100/100"], "one that wipes itself away"
+    assert said(b"50%\r") == ["50%"]
+
+
+def test_a_bar_that_takes_long_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "BAR_SECONDS", 0.0)
+    process = python(
+        "import sys\n"
+        "for done in (b'10%\\r', b'20%\\r', b'30%\\n'):\n"
+        "    sys.stdout.buffer.write(done); sys.stdout.buffer.flush(); sys.stdin.readline()"
+    )
+    lines: list[str] = []
+
+    assert process.follow(lines.append, limit_s=60).code == 0
+    assert lines[-1] == "30%" and set(lines) <= {"10%", "20%", "30%"}
+
+
+def test_colours_and_control_characters_are_left_out() -> None:
+    written = b"\x1b[1;31merror: red\x1b[0m\n\x1b]0;title\x07\x1b[2Kplain\x00\x08 text\ttab\n\x1b[32m\x1b[0m\n"
+    assert said(written) == ["error: red", "plain text\ttab"]
+
+
+def test_a_line_without_an_end_is_cut_and_costs_no_memory() -> None:
+    (line,) = said(b"x", 1_000_000)
+    assert line.startswith("xxx") and line.endswith("… (934,464 characters more)") and len(line) < 70_000
+    assert said(b"y" * 70_000 + b"\nshort\n")[1] == "short"
+
+
+def test_characters_that_are_written_in_pieces_are_whole() -> None:
+    assert said("añ€😀\n".encode(), 30_000) == ["añ€😀"] * 30_000
 
 
 def test_a_kill_is_named() -> None:

@@ -133,6 +133,15 @@ def test_a_person_may_have_the_last_word(new_turn: NewTurn) -> None:
     assert gate.run(run).metrics["approval"] == "auto", "a no needs no approval"
 
 
+def test_in_a_dry_run_nobody_is_asked(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    dry = {"dry_run": True, "gate": GateConfig(approval=Approval.MANUAL)}
+    run = replace(judged.run, flywheel=judged.run.flywheel.model_copy(update=dry))
+    judged.evaluate(LOW, HIGH)
+    assert gate.run(run).metrics["approval"] == "dry run"
+    assert "waits for an approval" not in (judged.folder / "report.md").read_text(encoding="utf-8")
+
+
 def test_a_report_is_written_for_a_person(new_turn: NewTurn) -> None:
     judged = new_turn()
     judged.evaluate(LOW, HIGH)

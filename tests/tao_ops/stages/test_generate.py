@@ -151,6 +151,7 @@ def test_a_turn_stays_inside_its_budget_over_all_shards(shop: Shop, budget: dict
     assert 0 < sum(report.rows_out for report in reports) <= most
     assert sum(report.tokens for report in reports) <= budget.get("tokens", 10**6)
     assert all(report.metrics["short"] > 0 for report in reports)
+    assert sum(", at most " in line and line.endswith(*budget) for line in shop.said) == 2
 
 
 def test_the_strategies_are_weighed_once_for_all_shards_whatever_comes_later(shop: Shop) -> None:

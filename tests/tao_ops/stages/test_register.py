@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tao_ops.config import Approval, GateConfig
+from tao_ops.config import Approval, CanaryConfig, GateConfig, ServeConfig
 from tao_ops.database import sibling_url, with_driver
 from tao_ops.errors import MissingInput, ModelError
 from tao_ops.files import read_json
@@ -173,6 +173,36 @@ def test_where_a_person_has_the_last_word_a_promote_waits(new_turn: NewTurn) -> 
     assert registry.versions(name)[0].verdict == "promote"
     assert client.get_model_version(name, "1").tags["tao.approval"] == Answer.REJECTED
     assert "rejected" in said[-1] and "ana" in said[-1]
+
+
+@pytest.mark.parametrize("approval", list(Approval))
+def test_a_dry_run_records_the_verdict_and_leaves_the_champion(new_turn: NewTurn, approval: Approval) -> None:
+    judged = new_turn()
+    dry = {"dry_run": True, "gate": GateConfig(approval=approval)}
+    said: list[str] = []
+    run = replace(judged.run, flywheel=judged.run.flywheel.model_copy(update=dry), say=said.append)
+    judged.evaluate(LOW, HIGH)
+    gate.run(run)
+    for _ in range(2):
+        metrics = register.run(run).metrics
+        assert (metrics["version"], metrics["decision"], metrics["dry_run"]) == (1, "promote", True)
+        assert (metrics["alias"], metrics["pending"], metrics.get("canary")) == (None, False, None)
+    registry, name = _registry(judged), run.flywheel.name
+    assert registry.champion(name) is None and registry.versions(name)[0].verdict == "promote"
+    assert [event.kind for event in registry.events(name)] == [EventKind.REGISTERED]
+    assert f"tao registry promote {name} 1" in said[-1]
+    # Run again for good, the same version becomes the champion.
+    assert register.run(judged.run).metrics["alias"] == "champion"
+
+
+def test_a_dry_run_begins_no_canary(new_turn: NewTurn) -> None:
+    judged = new_turn()
+    dry = {"dry_run": True, "serve": ServeConfig(canary=CanaryConfig())}
+    run = replace(judged.run, flywheel=judged.run.flywheel.model_copy(update=dry))
+    judged.evaluate(LOW, HIGH)
+    gate.run(run)
+    assert "canary" not in register.run(run).metrics
+    assert _registry(judged).canary(run.flywheel.name) is None
 
 
 def test_what_a_person_took_back_stays_back_when_the_stage_runs_again(new_turn: NewTurn) -> None:

@@ -207,6 +207,22 @@ def test_probes_name_a_scorer_that_falls_for_them_and_bar_it_where_the_yaml_says
     after = {key: row["reward"] for key, row in _rewards(generated).items()}
     assert before != after and {after[key] for key in after if "demonstrations" in key} == {1.0}
     assert any("it falls for it" in line for line in generated.said)
+    warnings = [line for line in generated.said if line.startswith("warning: tickets: answers that deserve nothing")]
+    assert "wordy" in warnings[0] and not any("wordy" in line for line in warnings[1:]), "once barred it pays no more"
+
+
+def test_what_could_not_be_decided_is_told_without_what_it_quotes(
+    generated: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = {
+        'near "Anna": syntax error': 2,
+        "near 'Bela': syntax error": 1,
+        "no such column: fay": 1,
+        "time limit": 4,
+    }
+    monkeypatch.setattr(score, "_undecided", lambda rewards: {"sql": reasons})
+    score.run(generated.run())
+    assert "tickets/sql could not decide: 3 near, 1 no such column, 4 time limit" in generated.said
 
 
 def test_an_unusable_scorer_is_named_before_anything_is_scored(generated: Shop) -> None:

@@ -1,0 +1,158 @@
+"""What a process says, as a task's log: its levels, what is folded, tracebacks whole, and no secrets."""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tao_ops.settings import Settings
+from tao_ops.story import ENDGROUP, GROUP, OWN
+
+LONGEST = 4_000
+"""Characters of one line in the log."""
+CHATTER = "what libraries say"
+"""The title over lines that are not the stage's own."""
+
+_FOLDS = logging.getLogger("tao.fold")
+"""Begins and ends what is folded: a name of its own tells these lines from what the stage says."""
+_LEVELS = {"error:": logging.ERROR, "warning:": logging.WARNING, "Fatal Python error:": logging.ERROR}
+_TRACEBACK = re.compile(r"\s*(?:\+ )?(?:Exception Group )?Traceback \(most recent call last\):")
+_GOES_ON = re.compile(r"\s|Traceback \(|During handling of the above |The above exception was ")
+_SECRET = re.compile(
+    r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PGPASSWORD|CONNECTION_STRING)S?(?:_|$)",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"_(?:FILE|PATH|DIR|ID)$", re.IGNORECASE)
+_NAMED = re.compile(r"\$\{(\w+)\}")
+_SHORTEST = 5
+"""Airflow masks nothing shorter."""
+
+
+class TaskLog:
+    """Takes a process's lines, as :meth:`Process.follow` hands them over; to be closed after the last one.
+
+    A line that begins with ``warning:`` or ``error:`` has that level and is never folded; a traceback is one entry.
+    In Airflow's UI what is folded stands under its title, and opens with a click.
+
+    Args:
+        log: the task's.
+        marked: the process marks its own words, and what else comes is folded.
+    """
+
+    def __init__(self, log: Any, *, marked: bool = False) -> None:
+        self._log, self._marked = log, marked
+        self._group: str | None = None
+        self._open: str | None = None
+        self._traceback: list[str] = []
+        self.error: str | None = None
+        """The last line that began with ``error:``."""
+        self.exception: str | None = None
+        """The exception of the last traceback, in its first line."""
+
+    def __call__(self, line: str) -> None:
+        """Take a line."""
+        text, own = line.removeprefix(OWN), line.startswith(OWN) or not self._marked
+        if own and self._marked and text.startswith((GROUP, ENDGROUP)):
+            self._end_traceback()
+            self._group = text.removeprefix(GROUP) if text.startswith(GROUP) else None
+        elif self._traceback and self._belongs(text, own=own):
+            self._traceback.append(text)
+        else:
+            self._end_traceback()
+            if _TRACEBACK.match(text):
+                self._traceback.append(text)
+            else:
+                self._say(text, own=own)
+
+    def _belongs(self, text: str, *, own: bool) -> bool:
+        """Whether a line goes on with the traceback: it or the one before is indented, or it is of the message."""
+        if text.startswith(tuple(_LEVELS)):
+            return False
+        indented = _GOES_ON.match(text) or _GOES_ON.match(self._traceback[-1])
+        return bool(indented) or (self._marked and not own)
+
+    def close(self) -> None:
+        """Whatever is open ends: what comes then is seen at a glance."""
+        self._end_traceback()
+        self._fold(None)
+
+    def _say(self, text: str, *, own: bool) -> None:
+        level = next((level for prefix, level in _LEVELS.items() if text.startswith(prefix)), logging.INFO)
+        if level == logging.INFO:
+            self._fold(self._group or (None if own else CHATTER))
+        else:
+            self._fold(None)
+            self.error = text if text.startswith("error:") else self.error
+        self._log.log(level, "%s", _shown(text))
+
+    def _fold(self, title: str | None) -> None:
+        if title == self._open:
+            return
+        if self._open is not None:
+            _FOLDS.info(ENDGROUP)
+        if title is not None:
+            _FOLDS.info("%s%s", GROUP, title)
+        self._open = title
+
+    def _end_traceback(self) -> None:
+        if self._traceback:
+            lines, self._traceback = self._traceback, []
+            raised = [line for before, line in pairwise(lines) if _GOES_ON.match(before) and not _GOES_ON.match(line)]
+            self.exception = raised[-1] if raised else lines[-1].strip()
+            self._fold(None)
+            self._log.error("%s", "\n".join(map(_shown, lines)))
+
+
+def _shown(text: str) -> str:
+    """A line as the log has it: short, and nothing that Airflow's UI would take for the begin or the end of a fold."""
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]} … ({len(text) - LONGEST:,} characters more)"
+    return text.replace(GROUP, ": :group: :").replace(ENDGROUP, ": :endgroup: :")
+
+
+def mask(environment: Mapping[str, str], config: Any = None) -> None:
+    """Have Airflow write ``***`` for the secrets of a process, in this task's log and in all that it reports.
+
+    Args:
+        environment: the process's.
+        config: a flywheel, whose YAML may name further variables that hold a secret.
+    """
+    from airflow.sdk.log import mask_secret
+
+    for secret in sorted(secrets(environment, config)):
+        mask_secret(secret)
+
+
+def secrets(environment: Mapping[str, str], config: Any = None) -> set[str]:
+    """The values of variables that are called a secret, the passwords within addresses, and the key of the hashes."""
+    told = {} if config is None else config.model_dump(mode="json")
+    named = {variable for reference in _keys(told) for variable in _NAMED.findall(reference)}
+    found = {Settings.from_env().hash_key or ""}
+    for name, value in environment.items():
+        if name in named or (_SECRET.search(name) and not _PLACE.search(name)):
+            found.add(value)
+        found |= set(_passwords(value))
+    return {secret for secret in found if len(secret) >= _SHORTEST}
+
+
+def _passwords(value: str) -> Iterator[str]:
+    """Of an address: as it stands there, and as a program reads it."""
+    if "://" not in value or "@" not in value:
+        return
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        return
+    if password:
+        yield from (password, unquote(password))
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """What a YAML says under ``api_key``, wherever."""
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if key == "api_key" and isinstance(part, str):
+            yield part
+        else:
+            yield from _keys(part)
