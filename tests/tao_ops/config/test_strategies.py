@@ -55,7 +55,7 @@ def test_a_strategy_has_defaults() -> None:
     assert plain.marker is None and plain.template_files == {}
 
 
-@pytest.mark.parametrize("kind", set(StrategyKind) - {StrategyKind.DEMONSTRATIONS, StrategyKind.TEMPLATE})
+@pytest.mark.parametrize("kind", sorted(set(StrategyKind) - {StrategyKind.DEMONSTRATIONS, StrategyKind.TEMPLATE}))
 def test_a_kinds_name_is_enough(kind: StrategyKind) -> None:
     assert _strategy(name=kind.value).kind is kind
 

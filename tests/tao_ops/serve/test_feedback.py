@@ -55,7 +55,9 @@ def _post(app: Feedback, body: Any) -> httpx.Response:
         ({"rating": "down", "corrected": "no"}, ("down", "no")),
     ],
 )
-@pytest.mark.parametrize("written", [ANSWERED, f"chatcmpl-{ANSWERED}", f"cmpl-{ANSWERED}"])
+@pytest.mark.parametrize(
+    "written", [ANSWERED, f"chatcmpl-{ANSWERED}", f"cmpl-{ANSWERED}"], ids=["bare", "chat", "text"]
+)
 def test_a_rating_or_a_corrected_answer_is_kept(said: Any, kept: Any, written: str) -> None:
     capture = Kept()
     response = _post(Feedback(IDS, capture), {"request_id": written, **said})
@@ -101,7 +103,11 @@ def test_a_body_that_is_no_feedback_is_refused_and_nothing_kept(body: Any, param
     assert (status, code, named) == (400, "invalid_feedback", param) and capture.said == []
 
 
-@pytest.mark.parametrize("unknown", [BARE, f"{BARE}-00000000", "req-1", f"x{ANSWERED}", RequestIds(b"o").signed(BARE)])
+@pytest.mark.parametrize(
+    "unknown",
+    [BARE, f"{BARE}-00000000", "req-1", f"x{ANSWERED}", RequestIds(b"o").signed(BARE)],
+    ids=["unsigned", "wrong signature", "short", "another beginning", "another key"],
+)
 def test_an_id_that_was_never_answered_here_is_refused(unknown: str) -> None:
     capture = Kept()
     refused = _refused(_post(Feedback(IDS, capture), {"request_id": unknown, "rating": "up"}))

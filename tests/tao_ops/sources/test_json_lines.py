@@ -101,7 +101,9 @@ def test_a_cut_file_gives_what_comes_before_the_cut(tmp_path: Path, pack: Any) -
 
 
 @pytest.mark.parametrize(
-    "content", [gzip.compress(b"x" * 100)[:12], b"\x1f\x8bno gzip at all", b"\x28\xb5\x2f\xfd...."]
+    "content",
+    [gzip.compress(b"x" * 100)[:12], b"\x1f\x8bno gzip at all", b"\x28\xb5\x2f\xfd...."],
+    ids=["cut gzip", "no gzip", "no zstd"],
 )
 def test_a_file_that_is_damaged_from_its_start_is_one_row(tmp_path: Path, content: bytes) -> None:
     assert _read(_file(tmp_path, content)) == ([], [("1", "damaged_file")])
