@@ -30,8 +30,9 @@ down: $(ENVIRONMENT) ## stop what `make up` started
 serve: $(ENVIRONMENT) ## the champion, for OpenAI clients on http://127.0.0.1:8000/v1 (FLYWHEEL=tickets)
 	@$(BIN)/tao serve $(FLYWHEEL)
 
-test: $(ENVIRONMENT) ## all tests
-	@TAO_CACHE=$${TAO_CACHE:-$(CURDIR)/.tao/cache} $(BIN)/python -m pytest $(PYTEST)
+test: $(ENVIRONMENT) ## all tests, in two processes (PYTEST=… for more options)
+	@.ci/install_browser
+	@TAO_CACHE=$${TAO_CACHE:-$(CURDIR)/.tao/cache} $(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(PYTEST)
 
 check: $(ENVIRONMENT) ## ruff, mypy, import rules
 	@$(BIN)/ruff format --check .

@@ -1,9 +1,10 @@
-"""A throw-away Airflow home and the plugins folder on the path."""
+"""A throw-away Airflow home, the plugins folder on the path, and which tests share a process."""
 
 import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 if "airflow" not in sys.modules:  # Airflow reads its settings when it is first imported
@@ -13,3 +14,14 @@ if "airflow" not in sys.modules:  # Airflow reads its settings when it is first 
     os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(PROJECT / "dags")
 if str(PROJECT / "plugins") not in sys.path:
     sys.path.insert(0, str(PROJECT / "plugins"))
+
+
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """A file's tests share a process, since they share what is slow to make; so do all that start an Airflow."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/e2e" if nodeid.startswith("tests/e2e/") else super()._split_scope(nodeid)
+
+    return ByFile(config, log)

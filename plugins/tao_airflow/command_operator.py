@@ -26,7 +26,7 @@ class CommandOperator(BaseOperator):
         environment = stage_environment()
         mask(environment)
         told = TaskLog(self.log)
-        self._process = Process(tao_command(*self.command), env=environment)
+        self._process = Process(tao_command(*self.command), env=environment, with_parent=True)
         if self._killed:  # asked to end before there was anything to end
             self.on_kill()
         # A little less than Airflow's own limit, so that the log says what happened.

@@ -101,7 +101,7 @@ class StageOperator(BaseOperator):
         environment = {**stage_environment(hash_key=hash_key()), READER: MARKED}
         mask(environment, load_flywheel(self.flywheel))
         told = TaskLog(self.log, marked=True)
-        self._process = Process(command, env=environment)
+        self._process = Process(command, env=environment, with_parent=True)
         if self._killed:  # asked to end before there was anything to end
             self.on_kill()
         try:

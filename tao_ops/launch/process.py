@@ -57,9 +57,20 @@ class Process:
     """A command that leads its own session and process group, standard error merged into standard output.
 
     On Linux the kernel also kills the command when the thread that started it dies, however it dies.
+
+    Args:
+        with_parent: while it is followed, it is also ended when the parent of this process dies, as a task's does
+            when its worker is killed: nobody would hear how it ends, and its retry would find its turn held.
     """
 
-    def __init__(self, command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        with_parent: bool = False,
+    ) -> None:
         self._popen = subprocess.Popen(
             list(command),
             env=None if env is None else dict(env),
@@ -71,6 +82,7 @@ class Process:
             preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - it calls one C function and no lock
         )
         self.stopped = False
+        self._parent = os.getppid() if with_parent else None
 
     @property
     def pid(self) -> int:
@@ -104,7 +116,13 @@ class Process:
 
     def _lines(self, deadline: float | None) -> "_Lines":
         assert self._popen.stdout is not None
-        return _Lines(self._popen.stdout.fileno(), self._ended, deadline)
+        return _Lines(self._popen.stdout.fileno(), self._over, deadline)
+
+    def _over(self) -> bool:
+        """Whether the leader has ended; it is ended here where nobody is left to hear of it."""
+        if self._parent not in (None, os.getppid()) and not self.stopped:
+            self.stop()
+        return self._ended()
 
     def _ended(self) -> bool:
         """Whether the leader has ended, leaving it to be waited for: its group id stays ours till then."""

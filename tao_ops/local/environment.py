@@ -115,7 +115,8 @@ def _of_airflow(home: Path, url: str, made: Credentials, ui_port: int) -> dict[s
             "task_instance_heartbeat_timeout": 120,
         },
         # An XCom whose answer is late was written: sent again it is refused as double, and the task starts over.
-        "workers": {"execution_api_timeout": 60},
+        # An api-server that is started again within two minutes costs no stage its work; Airflow waits half a minute.
+        "workers": {"execution_api_timeout": 60, "max_failed_heartbeats": 12},
         "usage_data_collection": {"enabled": False},
     }
     return {"AIRFLOW_HOME": str(home)} | {

@@ -166,3 +166,29 @@ def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent.kill()
     parent.communicate()
     wait_until(lambda: gone(child))
+
+
+@pytest.mark.parametrize("with_parent", [True, False])
+def test_a_followed_one_ends_with_the_worker_of_its_task_where_it_is_asked_to(with_parent: bool) -> None:
+    task = (
+        "import sys; from tao_ops.launch.process import Process\n"
+        f"p = Process([sys.executable, '-c', 'import time; time.sleep(600)'], with_parent={with_parent})\n"
+        "print(p.pid, flush=True); p.follow(print)"
+    )
+    worker = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {task!r}])"
+    killed = subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE, text=True, env=os.environ)
+    assert killed.stdout is not None
+    stage = psutil.Process(int(killed.stdout.readline()))
+    its_task = stage.parent()
+    assert its_task is not None
+    killed.kill()
+    killed.wait()
+    try:
+        if with_parent:
+            wait_until(lambda: gone(stage.pid))
+        else:
+            time.sleep(5 * process_module.POLL_SECONDS)
+            assert not gone(stage.pid)
+    finally:
+        its_task.kill()
+        killed.stdout.close()

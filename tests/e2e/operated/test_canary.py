@@ -4,51 +4,28 @@ The stages before ``gate`` are a stand-in, which leaves the scores of two models
 and standing are written as they write them. Gate, register, the registry and both waits are real.
 """
 
-import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tao_ops.database import connect, database
 from tao_ops.local.client import AirflowClient
 from tao_ops.local.follow import UNFINISHED
-from tao_ops.local.state import Services
 from tao_ops.registry import open_registry
 from tao_ops.serve import servers
 from tao_ops.serve.canary import record as canaries
 from tao_ops.serve.canary.counts import Counts
 from tao_ops.serve.exchange import Arm
 from tao_ops.serve.servers import ServerState, Standing
-from tao_ops.settings import PROJECT, Settings
-from tests.e2e.test_approval import STAND_IN, eventually, first_run
+from tao_ops.settings import Settings
+from tests.e2e.operated.watching import eventually, first_run
 
 GOOD = Counts(requests=20, judged=20, answers=20, tokens=600, squares=20_000, seconds=Counter({40: 20}))
 CANDIDATES = {"careful": GOOD, "wary": replace(GOOD, requests=200, errors=100)}
-
-
-@pytest.fixture
-def services(
-    include: Path, start_airflow: Callable[[], Services], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Services:
-    """Airflow with two flywheels whose candidates answer some of the users first."""
-    path = include / "flywheels" / "tickets.yaml"
-    told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    path.unlink()
-    for name in CANDIDATES:
-        serve = {"canary": {"time": "1s", "requests": 10}, "deployed": "10m"}
-        changed = told | {"name": name, "serve": serve, "evaluate": {"control": None}}
-        path.with_stem(name).write_text(yaml.safe_dump(changed), encoding="utf-8")
-    program = tmp_path / "python"
-    program.write_text(STAND_IN.format(python=sys.executable, tests=str(PROJECT / "tests" / "tao_ops")))
-    program.chmod(0o755)
-    monkeypatch.setenv("TAO_PYTHON", str(program))
-    return start_airflow()
 
 
 def states(client: AirflowClient, name: str, run_id: str) -> dict[str, str]:
@@ -79,13 +56,16 @@ def count(url: str, registry: Any, name: str) -> None:
 
 
 @pytest.mark.timeout(1500)
-def test_a_canary_grows_or_fails_the_turn_and_servers_are_waited_for(services: Services) -> None:
+def test_a_canary_grows_or_fails_the_turn_and_servers_are_waited_for(
+    client: AirflowClient, with_flywheels: Callable[[Mapping[str, Any]], None]
+) -> None:
+    canary = {"serve": {"canary": {"time": "1s", "requests": 10}, "deployed": "10m"}, "evaluate": {"control": None}}
+    with_flywheels(dict.fromkeys(CANDIDATES, canary))
     settings = Settings.from_env()
-    with services.client() as client, database(settings) as url:
+    with database(settings) as url:
         registry, runs = open_registry(url, settings), {}
         for name in CANDIDATES:
-            eventually(lambda name=name: client.dag(f"flywheel_{name}"))
-            runs[name] = first_run(client, name)
+            runs[name] = first_run(client, f"flywheel_{name}")
         for name, run_id in runs.items():
             beat(url, name, 0)
             # Between two looks it holds neither a worker nor a slot.
@@ -112,7 +92,9 @@ def test_a_canary_grows_or_fails_the_turn_and_servers_are_waited_for(services: S
         )
         assert client.run("flywheel_careful", runs["careful"])["state"] == "success"
         assert {states(client, "careful", runs["careful"])[task] for task in ("canary", "deployed")} == {"success"}
-        events = client.ask("GET", "assets/events", params={"limit": 100}).json()["asset_events"]
+        events = client.ask("GET", "assets/events", params={"limit": 100, "order_by": "-timestamp"}).json()[
+            "asset_events"
+        ]
         assert [
             (one["source_task_id"], one["extra"]["version"], one["extra"]["who"])
             for one in events
