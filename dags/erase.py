@@ -2,7 +2,7 @@
 
 Choose Trigger and fill in the form; begin with **Dry run** on, which only counts what would go:
 
-- **Flywheel**: one of them. Empty: all, one after the other;
+- **Flywheel**: one of them. Empty: all, one after the other; where the YAML of one is wrong, the task fails at last;
 - exactly one of **Person, by hash**, **Person, by Variable** and **Query**;
 - **Reason**: why. It is recorded with your name;
 - **Dry run**: off, and it goes.
@@ -23,7 +23,10 @@ from airflow.sdk import dag
 from tao_airflow.erase import NAME, EraseOperator, form
 from tao_airflow.forms import names, readable_flywheels
 
+from tao_ops.config import flywheel_names
+
 flywheels = names(readable_flywheels())
+unreadable = [name for name in flywheel_names() if name not in flywheels]
 
 
 @dag(
@@ -46,7 +49,7 @@ flywheels = names(readable_flywheels())
 )
 def erase() -> None:
     """Run `tao erase` for one flywheel, or for each."""
-    EraseOperator(task_id=NAME, flywheels=flywheels, execution_timeout=timedelta(hours=6))
+    EraseOperator(task_id=NAME, flywheels=flywheels, unreadable=unreadable, execution_timeout=timedelta(hours=6))
 
 
 erase()

@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import re
 import sys
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 
 from tao_ops.cli_errors import EXIT_RETRY, readable_errors
 from tao_ops.errors import ConfigError
+
+_HASH = re.compile(r"[0-9a-f]{32}")
 
 
 def erase_command(
@@ -47,6 +50,8 @@ def erase_command(
         if [user, user_hash, query].count(None) != (3 if history else 2):
             asked = "give none of" if history else "give exactly one of"
             raise ConfigError(f"{asked} --user, --user-hash and --query", where="tao erase")
+        _see_hash("a hash of a user", user_hash, "--user-hash")
+        _see_hash("the id of a query", query, "--query")
         if history:
             with database(settings) as url:
                 print(json.dumps([one.as_dict() for one in erasure_events.events(url, flywheel)], indent=2))
@@ -61,6 +66,12 @@ def erase_command(
                 erasure_events.end(url, event, sum(done.rows.values()) + done.training_rows)
     if as_json:
         print(json.dumps(done.as_dict(), indent=2))
+
+
+def _see_hash(what: str, given: str | None, option: str) -> None:
+    """A name in a hash's place would find nothing, and be recorded; the message does not repeat it either."""
+    if given is not None and _HASH.fullmatch(given) is None:
+        raise ConfigError(f"{what} is 32 digits, 0 to 9 and a to f", where=option, mend="give a name by --user")
 
 
 def _who(by: str | None) -> str:

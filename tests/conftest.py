@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROJECT = Path(__file__).resolve().parents[1]
 if "airflow" not in sys.modules:  # Airflow reads its settings when it is first imported
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
@@ -16,6 +18,7 @@ if str(PROJECT / "plugins") not in sys.path:
     sys.path.insert(0, str(PROJECT / "plugins"))
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist (-p no:xdist) nobody knows it
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
     """A file's tests share a process, since they share what is slow to make; so do all that start an Airflow."""
     from xdist.scheduler import LoadFileScheduling

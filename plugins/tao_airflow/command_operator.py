@@ -24,8 +24,7 @@ class CommandOperator(BaseOperator):
     def execute(self, context: Any) -> None:
         """Run the command to its end."""
         environment = stage_environment()
-        mask(environment)
-        told = TaskLog(self.log)
+        told = TaskLog(self.log, secrets=mask(environment))
         self._process = Process(tao_command(*self.command), env=environment, with_parent=True)
         if self._killed:  # asked to end before there was anything to end
             self.on_kill()

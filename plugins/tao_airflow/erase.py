@@ -66,9 +66,10 @@ class EraseOperator(FormOperator):
     It may run any number of times: what is gone already is not found again.
     """
 
-    def __init__(self, *, flywheels: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *, flywheels: Sequence[str], unreadable: Sequence[str] = (), **kwargs: Any) -> None:
+        """``unreadable`` are the flywheels whose YAML is wrong: what they hold cannot be erased."""
         super().__init__(**kwargs)
-        self.flywheels = list(flywheels)
+        self.flywheels, self.unreadable = list(flywheels), list(unreadable)
 
     def commands(self, form: Form, run: Any) -> Iterator[tuple[str, ...]]:
         """One of each flywheel."""
@@ -77,9 +78,18 @@ class EraseOperator(FormOperator):
             yield ("erase", flywheel, *subject, *signed(form, run), *dry)
 
     def execute(self, context: Any) -> None:
-        """Erase, and forget the Variable at last."""
+        """Erase, and forget the Variable at last.
+
+        Raises:
+            AirflowFailException: of all flywheels, one cannot be read; it is done in all others by then.
+        """
         super().execute(context)
         form = context["params"]
+        if form.get("flywheel") is None and self.unreadable:
+            raise AirflowFailException(
+                f"error: it is done in {', '.join(self.flywheels) or 'none'}, but not in {', '.join(self.unreadable)}, "
+                "whose YAML is wrong [form] — mend what the import error of config_errors.py says, and run it again"
+            )
         if form.get("user_variable") is not None and not form["dry_run"]:
             Variable.delete(form["user_variable"])
             self.log.info("the Variable %s is deleted", form["user_variable"])
@@ -107,6 +117,11 @@ def _hash_of(variable: str) -> str:
         raise AirflowFailException(
             f"error: there is no Variable {variable!r}, or it is empty [user_variable] — "
             "make it under Admin, Variables; its value is the person as the logs name it"
+        )
+    if user != user.strip():  # its hash would be another's, and nothing would be found
+        raise AirflowFailException(
+            f"error: the value of the Variable {variable!r} begins or ends with a blank or a line's end "
+            "[user_variable] — edit it, so that it is the person as the logs name it"
         )
     try:
         key = (hash_key() or "").encode() or Settings.from_env().require_hash_key()

@@ -63,8 +63,11 @@ def deadline(flywheel: Flywheel) -> DeadlineAlert | None:
 
 
 def deadline_missed(flywheel: str, context: Any = None) -> None:
-    """Airflow calls this, in a process of the executor, where a run is not over in time."""
+    """Airflow calls this, in a process of the executor, where a run is not over in time, or has failed before."""
     found, event = load_flywheel(flywheel), NoticeOn.DEADLINE
+    if getattr(_run(context or {}), "state", None) == "failed":  # Airflow drops the deadlines of good runs alone
+        _log.info("the run failed before its deadline")
+        return
     _log.warning("%s", _sentence(event, context or {}, found))
     for notice in of(found, event):
         notice(context or {})
@@ -92,13 +95,16 @@ def made(config: NotifyConfig) -> BaseNotifier:
     """
     path, _, name = config.notifier.rpartition(".")
     try:
-        found = getattr(import_module(path), name)
+        module = import_module(path)
     except ImportError as error:
         package = _package(path)
         mend = f"install {package}" if package else "mend the path, or put the module where Airflow finds it"
         raise ConfigError(f"{path} cannot be imported: {error}", where="notifier", mend=mend) from None
-    except AttributeError:
-        raise ConfigError(f"{path} has no {name!r}", where="notifier", mend="mend the name of the class") from None
+    except Exception as error:  # foreign code: what it raises must not take the other flywheels' DAGs down
+        told = f"{path} cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError(told, where="notifier", mend="mend the module") from None
+    if (found := getattr(module, name, None)) is None:
+        raise ConfigError(f"{path} has no {name!r}", where="notifier", mend="mend the name of the class")
     if not (isinstance(found, type) and issubclass(found, BaseNotifier)):
         raise ConfigError(f"{name} is no notifier of Airflow", where="notifier", mend="name a BaseNotifier")
     try:

@@ -23,6 +23,9 @@ def on_dag_run_running(dag_run: Any, msg: str) -> None:
     """Write the note of a backfill's run, or of one that was started by hand."""
     if not dag_run.dag_id.startswith(DAG_PREFIX) or dag_run.run_type not in ("backfill", "manual"):
         return
+    written = getattr(dag_run, "dag_run_note", None)
+    if getattr(written, "user_id", None) is not None:  # a person's, even where it begins as ours did
+        return
     if not dag_run.note or dag_run.note.startswith((OURS, NO_TURN)):
         dag_run.note = note(dag_run)
 

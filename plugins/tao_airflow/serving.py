@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from tao_airflow.assets import Kind, outlet, tell
 from tao_airflow.stage_operator import STOP_SECONDS, TEMPORARY_FAILURE, identity
+from tao_airflow.task_log import mask
 from tao_ops.launch.process import Process
 from tao_ops.launch.stage import stage_environment, tao_command
 
@@ -48,7 +49,9 @@ class ServerSensor(BaseSensorOperator):
             AirflowFailException: it failed in a way that another look does not mend.
         """
         name = f"tao server {' '.join(command)}"
-        self._process = Process(tao_command("server", *command, "--json"), env=stage_environment())
+        environment = stage_environment()
+        mask(environment)
+        self._process = Process(tao_command("server", *command, "--json"), env=environment)
         said: list[str] = []
         limit = self.execution_timeout.total_seconds() * 0.98 if self.execution_timeout else None
         outcome = self._process.follow(said.append, limit_s=limit, grace_s=STOP_SECONDS)

@@ -99,8 +99,7 @@ class StageOperator(BaseOperator):
     def _follow(self, command: Sequence[str], dag_id: str) -> None:
         """Run the stage's process; its output, and where more is to be seen, is the task's log."""
         environment = {**stage_environment(hash_key=hash_key()), READER: MARKED}
-        mask(environment, load_flywheel(self.flywheel))
-        told = TaskLog(self.log, marked=True)
+        told = TaskLog(self.log, marked=True, secrets=mask(environment, load_flywheel(self.flywheel)))
         self._process = Process(command, env=environment, with_parent=True)
         if self._killed:  # asked to end before there was anything to end
             self.on_kill()
@@ -148,7 +147,7 @@ def unforeseen(name: str, outcome: Outcome, told: TaskLog) -> str:
     ended = f"error: {name} ended with status {outcome.code}"
     if told.exception is not None:
         return f"{ended}: {told.exception} — see the traceback above; once its cause is mended, clear the task"
-    last = " | ".join(line.removeprefix(OWN) for line in outcome.tail[-3:])
+    last = " | ".join(line.replace(OWN, " ").strip() for line in outcome.tail[-3:])
     return f"{ended}; it last said: {last or 'nothing'} — once the cause is mended, clear the task"
 
 
@@ -167,8 +166,9 @@ def release_turn(context: Any) -> None:
     task = context["task"]
     turn, run_id = identity(context, task.flywheel)
     command = tao_command("turn", "release", task.flywheel, "--turn", turn, "--run-id", run_id)
-    told = TaskLog(task.log)
-    Process(command, env=stage_environment()).follow(told, limit_s=RELEASE_SECONDS, grace_s=STOP_SECONDS)
+    environment = stage_environment()
+    told = TaskLog(task.log, secrets=mask(environment))
+    Process(command, env=environment).follow(told, limit_s=RELEASE_SECONDS, grace_s=STOP_SECONDS)
     told.close()
 
 

@@ -2,16 +2,18 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from tao_ops.settings import Settings
 from tao_ops.story import ENDGROUP, GROUP, OWN
 
 LONGEST = 4_000
 """Characters of one line in the log."""
+LONGEST_TRACEBACK = 500
+"""Lines: what a library says after one, without an end, is neither kept back nor kept in memory."""
 CHATTER = "what libraries say"
 """The title over lines that are not the stage's own."""
 
@@ -28,6 +30,7 @@ _PLACE = re.compile(r"_(?:FILE|PATH|DIR|ID)$", re.IGNORECASE)
 _NAMED = re.compile(r"\$\{(\w+)\}")
 _SHORTEST = 5
 """Airflow masks nothing shorter."""
+_SIGNED_IN = re.compile(r"://[^/\s:@]*:([^/\s]+)@")
 
 
 class TaskLog:
@@ -39,10 +42,12 @@ class TaskLog:
     Args:
         log: the task's.
         marked: the process marks its own words, and what else comes is folded.
+        secrets: are hidden before a line is cut, since Airflow would not know the half of one.
     """
 
-    def __init__(self, log: Any, *, marked: bool = False) -> None:
+    def __init__(self, log: Any, *, marked: bool = False, secrets: Collection[str] = ()) -> None:
         self._log, self._marked = log, marked
+        self._secrets = sorted(secrets, key=len, reverse=True)
         self._group: str | None = None
         self._open: str | None = None
         self._traceback: list[str] = []
@@ -52,12 +57,20 @@ class TaskLog:
         """The exception of the last traceback, in its first line."""
 
     def __call__(self, line: str) -> None:
-        """Take a line."""
-        text, own = line.removeprefix(OWN), line.startswith(OWN) or not self._marked
+        """Take a line; a library may have left the one open that the process's own words are in."""
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        before, mark, text = line.partition(OWN)
+        if before := before.rstrip():
+            self._take(before, own=not self._marked)
+        if mark:
+            self._take(text, own=True)
+
+    def _take(self, text: str, *, own: bool) -> None:
         if own and self._marked and text.startswith((GROUP, ENDGROUP)):
             self._end_traceback()
             self._group = text.removeprefix(GROUP) if text.startswith(GROUP) else None
-        elif self._traceback and self._belongs(text, own=own):
+        elif self._traceback and len(self._traceback) < LONGEST_TRACEBACK and self._belongs(text, own=own):
             self._traceback.append(text)
         else:
             self._end_traceback()
@@ -112,8 +125,10 @@ def _shown(text: str) -> str:
     return text.replace(GROUP, ": :group: :").replace(ENDGROUP, ": :endgroup: :")
 
 
-def mask(environment: Mapping[str, str], config: Any = None) -> None:
+def mask(environment: Mapping[str, str], config: Any = None) -> set[str]:
     """Have Airflow write ``***`` for the secrets of a process, in this task's log and in all that it reports.
+
+    Returns them, for :class:`TaskLog`.
 
     Args:
         environment: the process's.
@@ -121,8 +136,10 @@ def mask(environment: Mapping[str, str], config: Any = None) -> None:
     """
     from airflow.sdk.log import mask_secret
 
-    for secret in sorted(secrets(environment, config)):
+    found = secrets(environment, config)
+    for secret in sorted(found):
         mask_secret(secret)
+    return found
 
 
 def secrets(environment: Mapping[str, str], config: Any = None) -> set[str]:
@@ -134,18 +151,13 @@ def secrets(environment: Mapping[str, str], config: Any = None) -> set[str]:
         if name in named or (_SECRET.search(name) and not _PLACE.search(name)):
             found.add(value)
         found |= set(_passwords(value))
+    found |= {line.strip() for secret in found for line in secret.splitlines()}  # a log takes line by line
     return {secret for secret in found if len(secret) >= _SHORTEST}
 
 
 def _passwords(value: str) -> Iterator[str]:
-    """Of an address: as it stands there, and as a program reads it."""
-    if "://" not in value or "@" not in value:
-        return
-    try:
-        password = urlsplit(value).password
-    except ValueError:
-        return
-    if password:
+    """Of an address, or of several: as it stands there, and as a program reads it."""
+    for password in _SIGNED_IN.findall(value):
         yield from (password, unquote(password))
 
 

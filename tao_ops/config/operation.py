@@ -11,7 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from tao_ops.config.base import Duration, Strict
 
-_SECRET = re.compile(r"passw|secret|token|credential|(api|access|private|integration|routing)_?key|webhook_?(url|end)")
+_SECRET = re.compile(
+    r"passw|secret|token|credential|^authorization$|(api|access|private|integration|routing)[_-]?key|webhook_?(url|end)"
+)
 _REFERENCE = re.compile(r"\{\{.+\}\}", re.DOTALL)
 _SIGNED_IN = re.compile(r"://[^/\s]*:[^/\s]*@")
 
@@ -85,9 +87,9 @@ class OperationConfig(Strict):
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """All texts of nested arguments, with the name that each goes by."""
-    if isinstance(value, str):
-        yield name, value
+    """All texts of nested arguments, with the name that each goes by; a password may be a number."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield name, str(value)
     elif isinstance(value, dict):
         for key, one in value.items():
             yield from _texts(one, str(key))

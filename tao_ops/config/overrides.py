@@ -18,6 +18,21 @@ _FIXED = {
 }
 
 
+class Once(yaml.SafeLoader):
+    """Reads YAML; a key that stands twice in a mapping is refused, where the last one would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
+
+
 @dataclass(frozen=True)
 class Override:
     """One changed key.
@@ -58,8 +73,8 @@ def _parse(text: str) -> Override:
     if not equals or not all(part.strip() == part and part for part in key.split(".")):
         raise ConfigError(f"{text!r} is no KEY.PATH=VALUE", where=OPTION, mend="write update.method=dpo")
     try:
-        override = Override(key, yaml.safe_load(value))
-    except yaml.YAMLError:
+        override = Override(key, yaml.load(value, Once))
+    except (yaml.YAMLError, ValueError, RecursionError):  # a date that is none is a ValueError
         raise Override(key, None).error(f"{value!r} is not a YAML value", "put it in quotes") from None
     if why := _FIXED.get(override.path[0]):
         raise override.error("this key is not changed for one run", f"change it in the YAML: {why}")

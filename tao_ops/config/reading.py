@@ -36,7 +36,7 @@ def load_flywheel(name: str, settings: Settings | None = None, changes: Iterable
     try:
         if not path.is_file():
             raise _no_file(path, name, settings)
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Once)
+        raw = yaml.load(path.read_text(encoding="utf-8"), overrides.Once)
     except OSError as error:
         mend = "let the account that runs this read it"
         raise ConfigError(f"cannot be read: {error.strerror}", where=path, mend=mend) from None
@@ -72,21 +72,6 @@ def expand(text: str, environment: Mapping[str, str] | None = None) -> str:
         return values[match[1]]
 
     return _VARIABLE.sub(value, text)
-
-
-class _Once(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, where the last one would win without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{key.value!r} is there twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
-        return super().construct_mapping(node, deep)
 
 
 def _no_file(path: Path, name: str, settings: Settings) -> ConfigError:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 POLL_SECONDS = 0.2
 BAR_SECONDS = 10.0
 """A bar that draws itself anew, by a carriage return, is told so often, and once it is done."""
+DRAIN_SECONDS = 5.0
+"""How long the last words are read of what a process leaves behind: its children may talk without an end."""
 LONGEST = 65_536
 """Characters of a line that are kept: one without an end must not fill the memory."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
@@ -158,14 +160,17 @@ class _Lines:
         self._drawn, self._told_at = "", time.monotonic()
 
     def __iter__(self) -> Iterator[str]:
+        drained = None
         while True:
             over = self._ended()  # asked before reading: what it wrote last is then in the pipe
             readable, _, _ = select.select([self._descriptor], [], [], 0 if over else POLL_SECONDS)
             chunk = os.read(self._descriptor, 65536) if readable else b""
             yield from self._split(self._decoder.decode(chunk))
             closed = bool(readable) and not chunk
-            late = self._deadline is not None and time.monotonic() > self._deadline
-            if (over and not chunk) or late:
+            now = time.monotonic()
+            late = self._deadline is not None and now > self._deadline
+            drained = now + DRAIN_SECONDS if over and drained is None else drained
+            if (over and not chunk) or late or (drained is not None and now > drained):
                 break
             if closed:
                 time.sleep(POLL_SECONDS)

@@ -75,8 +75,8 @@ def _of_the_flywheels(settings: Settings, database_url: str, made: Credentials) 
         "TAO_DATABASE_URL": database_url,
         "TAO_HASH_KEY": settings.hash_key or made.hash_key,
         "PYTHONPATH": os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        # Airflow's own, in every task's log otherwise.
-        "PYTHONWARNINGS": "ignore:GitWildMatchPattern:DeprecationWarning",
+        # Airflow's own, in every task's log otherwise, besides what is told to all libraries.
+        "PYTHONWARNINGS": f"{quiet_environment()['PYTHONWARNINGS']},ignore:GitWildMatchPattern:DeprecationWarning",
         "NO_PROXY": local,
         "no_proxy": local,
     }

@@ -47,6 +47,15 @@ def turns(lake: Lake, flywheel: str, *, page: int = 1, size: int = 50) -> Page[T
     return Page(lines, page, size, len(keys))
 
 
+def keys(lake: Lake, flywheel: str) -> list[str]:
+    """The keys of all of a flywheel's turns, newest first; none of them is read.
+
+    Raises:
+        DataError: the lake has no turn of the flywheel.
+    """
+    return History(lake, flywheel).turns[::-1]
+
+
 def overview(lake: Lake, database_url: str, flywheel: str, *, last: int = 30) -> Overview:
     """A flywheel at a glance; without a registry all but the champion.
 

@@ -65,7 +65,7 @@ def turn_view(lake: Lake, database_url: str, flywheel: str, turn: str) -> TurnVi
         reliability=() if one is None else rewards.reliability(one),
         curves=drawn,
         curves_missing=no_curves if one is not None and Stage.UPDATE in one.complete else None,
-        verdict=None if one is None else _verdict(one.metrics(Stage.GATE)),
+        verdict=None if one is None else _verdict(one),
         comparisons=() if one is None else _comparisons(lake, flywheel, one),
         version=version,
         approval=None if version is None or stands is None else stands.release(version).approval,
@@ -160,16 +160,20 @@ def _strategies(one: Told) -> tuple[StrategyYield, ...]:
     )
 
 
-def _verdict(gate: Mapping[str, Any]) -> Verdict | None:
-    if not gate:
+def _verdict(one: Told) -> Verdict | None:
+    """What was decided; where ``register`` did so again, against another champion, the gate's reasons are no more."""
+    gate, decision = one.metrics(Stage.GATE), one.decision
+    if not gate or decision is None:
         return None
+    same = decision == gate["decision"]
+    again = f"The champion moved before the candidate was registered; the gate had said {gate['decision']}."
     return Verdict(
-        decision=gate["decision"],
-        reasons=tuple(gate.get("reasons", ())),
+        decision=decision,
+        reasons=tuple(gate.get("reasons", ())) if same else (again,),
         test=gate.get("test"),
         level=gate.get("level"),
         approval=gate.get("approval"),
-        findings=tuple(_finding(each) for each in gate.get("findings", ())),
+        findings=tuple(_finding(each) for each in gate.get("findings", ())) if same else (),
     )
 
 

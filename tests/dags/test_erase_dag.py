@@ -1,14 +1,17 @@
 """The DAG that erases a person's data: its form takes no name of one."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.sdk.log import redact
 from tao_airflow.erase import VARIABLE
 
 Fill = Callable[..., dict[str, Any]]
+PROJECT = Path(__file__).resolve().parents[2]
 HASH = "5b2f" * 8
 RIGHT = {
     "flywheel": None,
@@ -24,6 +27,13 @@ def test_it_runs_by_hand_and_is_tried_again(dags: dict[str, Any]) -> None:
     assert dags["erase"].schedule is None
     (task,) = dags["erase"].tasks
     assert (task.task_id, task.retries, task.flywheels) == ("erase", 2, ["tickets"])
+
+
+def test_it_knows_the_flywheels_that_it_cannot_read(flywheels: Path) -> None:
+    (flywheels / "broken.yaml").write_text("tasks: 3\n", encoding="utf-8")
+    bag = DagBag(PROJECT / "dags" / "erase.py")
+    (task,) = bag.dags["erase"].tasks
+    assert (task.flywheels, task.unreadable) == (["tickets"], ["broken"])
 
 
 @pytest.mark.parametrize(

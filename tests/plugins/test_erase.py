@@ -21,7 +21,7 @@ ANNA = "anna@example.org"
 @pytest.fixture
 def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Airflow's Variables."""
-    there = {"erase_secret_17": ANNA, "tao_hash_key": "k"}
+    there = {"erase_secret_17": ANNA, "erase_secret_line": f"{ANNA}\n", "tao_hash_key": "k"}
     monkeypatch.setattr(erase.Variable, "get", lambda key, default=None: there.get(key, default))
     monkeypatch.setattr(erase.Variable, "delete", there.pop)
     monkeypatch.setenv("TAO_HASH_KEY", "k")
@@ -57,6 +57,18 @@ def test_without_a_flywheel_it_is_done_in_each(stand_in: Any, task_log: list[str
     assert [call["arguments"][:4] for call in stand_in.calls] == [
         ["erase", name, "--user-hash", HASH] for name in ("orders", "tickets")
     ]
+
+
+def test_one_whose_yaml_cannot_be_read_is_not_passed_over_in_silence(
+    stand_in: Any, task_log: list[str], context: Context, variables: dict[str, str]
+) -> None:
+    asked = ASKED | {"flywheel": None, "user_variable": "erase_secret_17", "dry_run": False}
+    erasing = EraseOperator(task_id="erase", flywheels=["orders", "tickets"], unreadable=["broken"])
+    with pytest.raises(AirflowFailException, match=r"not in broken, .* config_errors.py .* run it again"):
+        erasing.execute(context(run_id="manual__1", triggering_user_name="ann", params=asked))
+    assert [call["arguments"][1] for call in stand_in.calls] == ["orders", "tickets"]
+    assert "erase_secret_17" in variables, "it is needed once more"
+    erasing.execute(context(run_id="manual__2", triggering_user_name="ann", params=asked | {"flywheel": "tickets"}))
 
 
 def test_a_person_of_a_variable_is_hashed_here_and_forgotten_once_erased(
@@ -104,8 +116,9 @@ def test_the_key_of_the_hashes_may_be_a_variable(
         ({}, "0 of the fields user_hash, user_variable, query_id are filled in"),
         ({"user_hash": HASH, "query_id": QUERY}, "2 of the fields"),
         ({"user_variable": "erase_secret"}, "there is no Variable 'erase_secret', or it is empty"),
+        ({"user_variable": "erase_secret_line"}, "the Variable 'erase_secret_line' begins or ends with a blank"),
     ],
-    ids=["nobody", "two", "no variable"],
+    ids=["nobody", "two", "no variable", "a line's end"],
 )
 def test_a_form_that_names_nobody_or_two_erases_nothing(
     stand_in: Any,
@@ -115,6 +128,7 @@ def test_a_form_that_names_nobody_or_two_erases_nothing(
     asked: dict[str, Any],
     message: str,
 ) -> None:
-    with pytest.raises(AirflowFailException, match=message):
+    with pytest.raises(AirflowFailException, match=message) as caught:
         run(context, **asked)
+    assert ANNA not in str(caught.value) + str(task_log)
     assert not stand_in.path.with_name("calls.jsonl").exists()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -119,6 +120,14 @@ def test_a_late_run_is_told_from_what_airflow_hands_over(monkeypatch: pytest.Mon
     assert facts["run_id"] == "manual__1"
 
 
+def test_a_run_that_has_failed_is_not_told_as_late_besides(monkeypatch: pytest.MonkeyPatch) -> None:
+    flywheel(on("deadline", text="{{ tao.summary }}"), deadline="6h", monkeypatch=monkeypatch)
+    for state in ("failed", "running"):
+        run = {"dag_run_id": "manual__1", "run_type": "manual", "run_after": "2026-11-22T03:00:00Z", "conf": {}}
+        notices.deadline_missed("tickets", context={"dag_run": {**run, "state": state}, "deadline": {"id": "1"}})
+        assert len(SENT) == (state == "running")
+
+
 def test_without_a_deadline_there_is_no_alert() -> None:
     assert notices.deadline(flywheel()) is None
 
@@ -145,6 +154,16 @@ def test_a_notifier_that_cannot_be_made_is_an_error_of_the_yaml(notice: dict[str
         notices.check(flywheel(notice))
     line = str(caught.value)
     assert said in line and "flywheels/tickets.yaml: operation.notify.0." in line and "\n" not in line
+
+
+def test_a_module_that_fails_as_it_is_imported_is_one_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "half_written.py").write_text("def telling(:\n", encoding="utf-8")
+    (tmp_path / "without_its_settings.py").write_text("{}['TEAM']\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module, why in (("half_written", "SyntaxError"), ("without_its_settings", "KeyError: 'TEAM'")):
+        with pytest.raises(ConfigError, match=f"{module} cannot be imported: {why}") as caught:
+            notices.check(flywheel(on("failure", notifier=f"{module}.Notifier")))
+        assert "operation.notify.0.notifier" in str(caught.value) and "put the module" not in str(caught.value)
 
 
 def test_a_notifier_of_airflow_itself_is_made_from_its_arguments() -> None:

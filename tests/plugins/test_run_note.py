@@ -42,5 +42,10 @@ def test_another_attempt_with_another_form_writes_its_own() -> None:
     assert "update.method=kto" in noted(note=noted(), conf={"method": "kto"})
 
 
+def test_ours_that_a_person_has_added_to_stays() -> None:
+    theirs = f"{noted()} Cleared: the logs were late."
+    assert noted(note=theirs, dag_run_note=SimpleNamespace(content=theirs, user_id="ana")) == theirs
+
+
 def test_a_run_without_a_turn_says_why() -> None:
     assert noted(conf={"turn": "2026-11-02"}).startswith("This run has no turn: a backfill's runs have a day each")

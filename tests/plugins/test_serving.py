@@ -115,6 +115,18 @@ def test_a_database_that_is_away_is_no_failure_and_a_broken_model_is(
         sensor().execute(tried())
 
 
+def test_a_look_has_its_secrets_masked(
+    stand_in: Any, task_log: list[str], tried: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden: list[str] = []
+    monkeypatch.setattr("airflow.sdk.log.mask_secret", hidden.append)
+    monkeypatch.setenv("TAO_DATABASE_URL", "postgresql://tao:hunter2@db/tao")
+    says(stand_in, code=1, error="no such user for hunter2")
+    with pytest.raises(AirflowFailException):
+        sensor().execute(tried())
+    assert "hunter2" in hidden
+
+
 def test_a_yes_that_begins_a_canary_moves_no_asset_yet(
     stand_in: Any, task_log: list[str], context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,12 +106,43 @@ def test_a_line_that_is_far_too_long_is_cut(entries: list[str]) -> None:
     assert entries == ["x" * 4_000 + " … (6,000 characters more)"]
 
 
+def test_a_stages_own_words_are_seen_where_a_library_left_its_line_open(entries: list[str]) -> None:
+    log = told(*own("in: 3 rows"), f"Loading … {OWN}error: no such key", marked=True)
+    folded = ["::group::what libraries say", "Loading …", "::endgroup::"]
+    assert entries == ["in: 3 rows", *folded, "E error: no such key"]
+    assert log.error == "error: no such key"
+
+
+def test_what_comes_without_an_end_after_a_traceback_is_not_kept_back(entries: list[str]) -> None:
+    log = TaskLog(logging.getLogger("log of a test"), marked=True)
+    for line in [*TRACEBACK[:4], *(f"INFO vllm: {number}" for number in range(2_000))]:
+        log(line)
+    assert entries[0].startswith("E " + "\n".join(TRACEBACK[:4])) and entries[-1] == "INFO vllm: 1999"
+    log.close()
+    assert log.exception == "KeyError: 'x'"
+
+
+def test_no_part_of_a_secret_is_left_where_a_line_is_cut(entries: list[str]) -> None:
+    log = TaskLog(logging.getLogger("log of a test"), secrets={"sesame", "sesame-open-up"})
+    log("x" * 3_990 + "sesame-open-up" + "y" * 100)
+    log("error: sesame is wrong")
+    log.close()
+    assert entries[0].startswith("x" * 3_990 + "***y") and log.error == "error: *** is wrong"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "hidden"),
     [
         ("TAO_HASH_KEY", "of-the-hashes", ["of-the-hashes"]),
         ("TAO_DATABASE_URL", "postgresql://tao:p%40ssword@db/tao", ["p%40ssword", "p@ssword"]),
         ("HTTPS_PROXY", "http://me:proxied@proxy:3128", ["proxied"]),
+        ("HTTP_PROXY", "http://me:p@ssword@proxy:3128", ["p@ssword"]),
+        ("BROKERS", "amqp://a:first[1@one:5672,amqp://a:second@two:5672", ["first[1", "second"]),
+        (
+            "ROBOT_KEY",
+            "-----BEGIN-----\nabcdef\n\n=x=\n",
+            ["-----BEGIN-----\nabcdef\n\n=x=\n", "-----BEGIN-----", "abcdef"],
+        ),
         ("AWS_SECRET_ACCESS_KEY", "abc/def+ghi", ["abc/def+ghi"]),
         ("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=abcdef", ["AccountKey=abcdef"]),
         ("PARTNER_API_KEY", "sk-12345", ["sk-12345"]),

@@ -79,9 +79,12 @@ def test_without_a_name_the_login_signs(logged: Any, monkeypatch: pytest.MonkeyP
         ((), "give exactly one of"),
         (("--user", "a", "--query", "b"), "give exactly one of"),
         (("--history", "--user", "a"), "give none of"),
+        (("--user-hash", "anna@example.org"), "a hash of a user is 32 digits, 0 to 9 and a to f [--user-hash]"),
+        (("--user-hash", f"{ANNA}\n"), "a hash of a user is 32 digits"),
+        (("--query", "anna@example.org"), "the id of a query is 32 digits, 0 to 9 and a to f [--query]"),
     ],
 )
 def test_what_is_asked_for_must_be_clear(logged: Any, words: tuple[str, ...], said: str) -> None:
     done = erase(*words)
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1) and said in done.stderr
-    assert recorded(logged) == []
+    assert recorded(logged) == [] and "anna" not in done.output

@@ -374,8 +374,8 @@ def _tao(*arguments: str) -> Result:
 
 
 def test_tao_erase(shop: Any) -> None:
-    lake = Lake(shop.settings.lake)
-    queries = [_query("r1", "q1", keyed_hash(b"k", "user", "anna")), _query("r2", "q2", BELA)]
+    lake, bela = Lake(shop.settings.lake), keyed_hash(b"k", "user", "bela")
+    queries = [_query("r1", "q1", keyed_hash(b"k", "user", "anna")), _query("r2", "q2", bela)]
     turn = Turn("shop", NOW, NOW + timedelta(days=1))
     lake.write(QUERIES, queries, turn=turn, run_id="r")
     counted = _tao("--user", "anna", "--dry-run")
@@ -384,7 +384,7 @@ def test_tao_erase(shop: Any) -> None:
     told = json.loads(done.stdout)
     assert told["rows"]["queries"] == 1 and told["releases"] == [] and "anna" not in done.output
     assert "queries: 1 rows removed, 1 files deleted" in done.stderr
-    assert _tao("--user-hash", BELA).exit_code == 0
+    assert _tao("--user-hash", bela).exit_code == 0
     assert lake.read(QUERIES).num_rows == 0
     for wrong in ((), ("--user", "anna", "--query", "q1")):
         assert _tao(*wrong).stderr.startswith("error: give exactly one of --user, --user-hash and --query")

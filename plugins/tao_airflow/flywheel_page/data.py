@@ -29,7 +29,7 @@ from tao_ops.views.records import (
 )
 
 NEWEST = 200
-"""Turns among which a run is looked for."""
+"""Turns among whose newest runs one is looked for; each is read."""
 
 
 def flywheels() -> list[str]:
@@ -72,10 +72,10 @@ def turn_of_run(flywheel: str, run_id: str) -> str | None:
     recorded = next((line.turn for line in newest if line.run_id == known), None)
     if recorded is not None:
         return recorded
-    # Another run of the turn is newer; what this one left lies in a folder of its own.
+    # Another run of the turn is newer, or its turn is older; what the run left lies in a folder of its own.
     folders = Path(_lake().root, "artifacts", path_safe(flywheel)).glob(f"*/{known}")
     left = {folder.parent.name for folder in folders}
-    return next((line.turn for line in newest if path_safe(line.turn) in left), None)
+    return next((key for key in of_overview.keys(_lake(), flywheel) if path_safe(key) in left), None)
 
 
 def choices(flywheel: str, key: str) -> Choices:

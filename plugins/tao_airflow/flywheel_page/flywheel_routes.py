@@ -12,8 +12,8 @@ from tao_airflow.flywheel_page import charts, data
 from tao_airflow.flywheel_page.access import ERASE, ROLLBACK, flywheel_of, rights
 from tao_airflow.flywheel_page.formats import address
 from tao_airflow.flywheel_page.rendering import HEADERS, page
-from tao_ops.errors import TaoError
-from tao_ops.views.records import Overview
+from tao_ops.errors import DataError, TaoError
+from tao_ops.views.records import Overview, Page
 
 SIZE = 50
 """Entries of a page of a list."""
@@ -52,6 +52,16 @@ def paged(request: Request) -> Callable[[int], str]:
     return lambda number: f"?{urlencode({**asked, 'page': number})}"
 
 
+def existing(it: Page[Any]) -> None:
+    """Refuse a page behind the last one: that it is empty says nothing of the list.
+
+    Raises:
+        HTTPException: there is no such page.
+    """
+    if it.page > it.pages:
+        raise HTTPException(404, f"There is no page {it.page}: the last one is {it.pages}.")
+
+
 @router.get("")
 def overview(
     request: Request, dag_id: str, flywheel: Flywheel, last: Annotated[int, Query(ge=1, le=LASTS[-1])] = LASTS[0]
@@ -78,6 +88,7 @@ def of_a_run(request: Request, dag_id: str, flywheel: Flywheel, run_id: str) -> 
 def turns(request: Request, dag_id: str, flywheel: Flywheel, page: Number = 1) -> HTMLResponse:
     """All turns."""
     it = data.turns(flywheel, page=page, size=SIZE)
+    existing(it)
     return view(request, "turns.html", dag_id, "turns", it=it, address=paged(request))
 
 
@@ -97,23 +108,27 @@ def lineage(
     request: Request,
     dag_id: str,
     flywheel: Flywheel,
-    version: Annotated[int | None, Query(ge=0)] = None,
+    version: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
     row: Annotated[str | None, Query(max_length=500)] = None,
     page: Number = 1,
 ) -> HTMLResponse:
     """Back from a version, or forward from a row."""
     shown: dict[str, Any] = {"back": None, "forward": None, "missing": None, "releases": ()}
+    status = 200
     try:
         if version is not None:
             shown["back"] = data.backward(flywheel, version, page=page, size=SIZE)
+            existing(shown["back"].rows)
         elif row:
             shown["forward"] = data.forward(flywheel, row)
         else:
             shown["releases"] = data.releases(flywheel)
     except TaoError as error:
-        shown["missing"] = str(error)
+        if isinstance(error, DataError) and not data.turned(flywheel):
+            raise  # its words are for who may read every flywheel
+        shown["missing"], status = str(error), 503 if error.retryable else 404
     made = view(request, "lineage.html", dag_id, "lineage", version=version, row=row, address=paged(request), **shown)
-    made.status_code = 404 if shown["missing"] else 200
+    made.status_code = status
     return made
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from tao_airflow.flywheel_page import charts, data
-from tao_airflow.flywheel_page.flywheel_routes import SIZE, Flywheel, Number, paged, view
+from tao_airflow.flywheel_page.flywheel_routes import SIZE, Flywheel, Number, existing, paged, view
 from tao_airflow.flywheel_page.formats import turn_key
 from tao_ops.views.records import Comparison, Only, TurnView
 
@@ -54,13 +54,15 @@ def prompts(
     key = turn_key(turn)
     task, strategy, search = task or None, strategy or None, (search or "").strip()
     chosen = {"task": task, "strategy": strategy, "search": search}
+    it = data.prompts(flywheel, key, only=only, page=page, size=SIZE, task=task, strategy=strategy, search=search)
+    existing(it)
     return view(
         request,
         "prompts.html",
         dag_id,
         "prompts",
         turn=key,
-        it=data.prompts(flywheel, key, only=only, page=page, size=SIZE, task=task, strategy=strategy, search=search),
+        it=it,
         choices=data.choices(flywheel, key),
         chosen={**chosen, "only": only},
         filtered=only is not Only.ALL or any(chosen.values()),
@@ -81,6 +83,8 @@ def changed(
 ) -> HTMLResponse:
     """Champion's and candidate's answers, side by side, where their scores differ."""
     key = turn_key(turn)
+    it = data.changed_items(flywheel, key, benchmark, page=page, size=CHANGED_SIZE)
+    existing(it)
     return view(
         request,
         "changed.html",
@@ -88,7 +92,7 @@ def changed(
         "turns",
         turn=key,
         benchmark=benchmark,
-        it=data.changed_items(flywheel, key, benchmark, page=page, size=CHANGED_SIZE),
+        it=it,
         address=paged(request),
     )
 

@@ -58,6 +58,21 @@ def test_a_run_of_airflow_leads_to_its_turn_by_what_it_recorded_or_left(
     assert browser.get(f"{DAG}/runs/scheduled__2026-01-01T00:00:00").headers["location"] == turn
 
 
+def test_an_old_run_leads_to_its_turn_too(
+    browser: Any, newest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tao_airflow.flywheel_page import data
+
+    from benchmarks.page import data as made
+
+    monkeypatch.setattr(data, "NEWEST", 1)
+    tmp_path.joinpath("lake", "artifacts", "page", made.turn(0).replace(":", "-"), "manual__old").mkdir(parents=True)
+    answer = browser.get(f"{DAG}/runs/manual__old")
+    assert answer.headers["location"] == f"/airflow/flywheel{DAG}/turns/{made.turn(0).replace(':', '%3A')}"
+    tmp_path.joinpath("lake", "artifacts", "page", "1999-01-01T00-00Z", "manual__lost").mkdir(parents=True)
+    assert browser.get(f"{DAG}/runs/manual__lost").status_code == 404, "the lake has no such turn"
+
+
 def test_records_made_by_hand_are_such_as_are_read(known: Any) -> None:
     """Else the views above would be tested with what no lake gives."""
     from pydantic import TypeAdapter

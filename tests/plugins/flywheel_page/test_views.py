@@ -127,6 +127,19 @@ def test_a_turn_begins_with_its_verdict_in_words(read: Callable[[str], Read], kn
     assert kinds == ["bars", "reliability", "curve"]
 
 
+def test_a_list_of_turns_says_where_a_person_was_asked(
+    read: Callable[[str], Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tao_airflow.flywheel_page import data
+
+    from tao_ops.views.records import Page
+    from tests.plugins.flywheel_page.conftest import line
+
+    lines = (line(approval="pending"), line(approval="pending", decision="reject"), line())
+    monkeypatch.setattr(data, "turns", lambda flywheel, *, page, size: Page(lines, page, size, 3))
+    assert read(f"{DAG}/turns").text.count("put to a person") == 1
+
+
 def test_a_turns_address_may_be_written_as_its_folder_is(read: Callable[[str], Read]) -> None:
     assert read(f"{DAG}/turns/2026-11-20T00-00Z").text == read(TURN).text
 
@@ -191,6 +204,11 @@ def test_lineage_goes_forward_from_a_row_to_the_versions_it_reached(read: Callab
         ("/dags/rollback", 404, "The DAG rollback turns no flywheel."),
         ("/dags/flywheel_none", 404, "the lake has no turn of flywheel 'none'"),
         ("/none", 404, "Not Found"),
+        (f"{DAG}/turns?page=2", 404, "There is no page 2: the last one is 1."),
+        (f"{TURN}/prompts?page=4", 404, "There is no page 4: the last one is 3."),
+        (f"{TURN}/changed/tickets?page=9", 404, "There is no page 9: the last one is 1."),
+        (f"{DAG}/lineage?version=20&page=104", 404, "There is no page 104: the last one is 103."),
+        (f"{DAG}/lineage?version={2**31}", 400, "The address is not understood: version: Input should be less than"),
         (f"{DAG}/turns?page=0", 400, "The address is not understood: page: Input should be greater than"),
         (f"{TURN}/prompts?only=odd", 400, "The address is not understood: only: Input should be 'all'"),
         (f"{DAG}/lineage?version=x", 400, "The address is not understood: version: Input should be a valid integer"),
@@ -224,7 +242,8 @@ def test_a_lake_or_registry_that_does_not_answer_is_no_missing_page(
 
 def test_a_flywheel_that_has_not_turned_yet_is_no_error(browser: Any, sign_in: SignIn, known: Any) -> None:
     sign_in()
-    for path in ("", "/turns", "/prompts", "/turns/2026-11-20T00:00Z"):
+    # The error that every read of it raises names other flywheels, which the user may not know of.
+    for path in ("", "/turns", "/prompts", "/turns/2026-11-20T00:00Z", "/lineage?row=r", "/lineage?version=1"):
         answer = browser.get(f"/dags/flywheel_young{path}")
         assert answer.status_code == 200 and "No turn yet: trigger the DAG flywheel_young" in answer.text
     assert "No turn yet" in browser.get("/").text

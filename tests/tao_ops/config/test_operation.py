@@ -53,6 +53,9 @@ def test_it_is_written_plainly() -> None:
         {"slack_webhook_url": "https://hooks"},
         {"password": "hunter2"},
         {"custom": {"api_key": "k"}},
+        {"password": 71_234_567},
+        {"headers": {"Authorization": "Bearer abcdef"}},
+        {"headers": {"X-API-Key": "abcdef"}},
         {"url": "https://ana:secret@example.org"},
     ],
 )

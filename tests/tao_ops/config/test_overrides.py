@@ -109,7 +109,18 @@ def test_a_wrong_change_is_named_as_it_was_given(settings: Settings, change: str
     assert said in line and "orders.yaml" not in line
 
 
-@pytest.mark.parametrize("text", ["update.method", "=dpo", "update..method=dpo", "", "seed=[1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "update.method",
+        "=dpo",
+        "update..method=dpo",
+        "",
+        "seed=[1",
+        "description=2026-02-30",
+        "update={method: dpo, method: raft}",
+    ],
+)
 def test_what_is_no_change_is_refused(settings: Settings, text: str) -> None:
     assert "[--set" in error(settings, text)
 

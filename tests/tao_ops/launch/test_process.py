@@ -132,6 +132,24 @@ def test_a_grandchild_that_outlives_its_parent_neither_blocks_nor_stays() -> Non
     wait_until(lambda: gone(grandchild_of(lines)))
 
 
+def test_a_grandchild_that_goes_on_talking_ends_with_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "DRAIN_SECONDS", 0.5)
+    talks = "[print('x' * 1000) for _ in iter(int, 1)]"
+    lines: list[str] = []
+
+    process = python(PARENT_OF_A_SLEEPER.format(prepare=talks, then="import time; time.sleep(1)"))
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        lines.append(line)
+        time.sleep(0.001)  # a log takes its time, and the pipe is never empty
+        assert time.monotonic() - started < 20, "followed for ever"
+
+    outcome = process.follow(say)
+    assert outcome.code == 0 and not outcome.timed_out
+    wait_until(lambda: gone(grandchild_of(lines)))
+
+
 def test_an_error_while_following_ends_the_group() -> None:
     lines: list[str] = []
 

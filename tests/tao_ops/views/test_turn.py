@@ -195,6 +195,17 @@ def test_the_verdict_comes_in_words_and_figures(days: Days) -> None:
     )
 
 
+def test_where_the_champion_moved_before_it_was_registered_the_verdict_is_the_second_one(days: Days) -> None:
+    day = days().whole()
+    day.record(Stage.REGISTER, (1, 1), model=NAME, version=1, alias=None, decision="reject")
+    seen = _seen(day)
+    assert seen.verdict is not None
+    assert (seen.verdict.decision, seen.verdict.approval) == ("reject", "auto")
+    (reason,) = seen.verdict.reasons
+    assert reason.startswith("The champion moved before the candidate was registered") and "promote" in reason
+    assert seen.verdict.findings == (), "they are of a comparison with the champion of before"
+
+
 def test_a_comparison_counts_the_items_whose_score_changed(days: Days) -> None:
     day = days().whole()
     assert _seen(day).comparisons[0].changed is None

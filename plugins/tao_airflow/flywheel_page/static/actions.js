@@ -11,6 +11,9 @@ async function call(method, path, body) {
     credentials: "same-origin",
     headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) },
     body: body && JSON.stringify(body),
+  }).catch(() => {
+    const unsure = method === "GET" ? "" : " It may have been told all the same: look there before you try again.";
+    throw new Error(`Airflow's server does not answer.${unsure}`);
   });
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(why(answer.status, said.detail));
@@ -40,6 +43,7 @@ function tell(form, text, kind = "", run = null) {
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
+/** Tells how a run goes, until it ends; whether it has. */
 async function follow(form, run, words) {
   const path = `/dags/${encodeURIComponent(run.dag_id)}`;
   const { is_paused: paused } = await call("GET", path);
@@ -53,8 +57,11 @@ async function follow(form, run, words) {
       else if (state === "failed") tell(form, `${words.what} failed: the log of its task says why.`, "bad", run);
       else tell(form, `${words.what} is ${state}.${waits}`, "", run);
     }
-    await pause(POLL_MS);
+    if (!ENDED.includes(state)) await pause(POLL_MS);
   }
+  if (ENDED.includes(state)) return true;
+  tell(form, `${words.what} takes long: its run tells how it goes.${waits}`, "", run);
+  return false;
 }
 
 /** The fields of a form as Airflow's parameters: empty ones are left to their defaults, typed ones are JSON. */
@@ -67,15 +74,17 @@ function fields(form) {
   return conf;
 }
 
+/** Does something once: the buttons come back where it failed, or where `work` says that it may be done again. */
 async function guarded(form, work) {
   const buttons = [...form.querySelectorAll("button")];
   buttons.forEach((button) => (button.disabled = true));
+  let again = true;
   try {
-    await work();
+    again = await work();
   } catch (error) {
     tell(form, error.message, "bad");
-    buttons.forEach((button) => (button.disabled = false));
   }
+  if (again) buttons.forEach((button) => (button.disabled = false));
 }
 
 /** What the browser cannot check by itself; empty where all is well. */
@@ -94,7 +103,13 @@ function trigger(form) {
     tell(form, `${words.what} is asked for …`);
     const body = { logical_date: null, conf: fields(form) };
     const run = await call("POST", `/dags/${encodeURIComponent(form.dataset.dag)}/dagRuns`, body);
-    await follow(form, run, words);
+    try {
+      return (await follow(form, run, words)) && "again" in form.dataset;
+    } catch (error) {
+      // It was started: what failed is the question, and a second rollback would go a step further.
+      tell(form, `${words.what} was started. How it goes cannot be asked: ${error.message}`, "bad", run);
+      return false;
+    }
   });
 }
 
@@ -105,6 +120,7 @@ function answer(form, waiting, option) {
   return guarded(form, async () => {
     await call("PATCH", path.join("/"), { chosen_options: [option], params_input: fields(form) });
     tell(form, `Answered: ${option}. The run goes on.`, "good", waiting.task_instance);
+    return false;
   });
 }
 
@@ -131,16 +147,13 @@ function question(waiting, number) {
   form.querySelector("label").htmlFor = field.id;
   for (const option of waiting.options) {
     const button = document.createElement("button");
-    button.type = "submit";
-    button.dataset.option = option;
+    button.type = "button"; // none is the form's default: Enter in the field must not approve
     button.textContent = option;
+    button.addEventListener("click", () => form.reportValidity() && answer(form, waiting, option));
     if (option !== waiting.options[0]) button.className = "second";
     form.querySelector(".buttons").append(button);
   }
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    answer(form, waiting, event.submitter.dataset.option);
-  });
+  form.addEventListener("submit", (event) => event.preventDefault());
   return form;
 }
 
