@@ -98,6 +98,7 @@ class Person:
         """Dark, then light: the page is shown in each of them."""
         for scheme in ("dark", "light"):
             self.page.emulate_media(color_scheme=scheme)
+            self.page.wait_for_timeout(SETTLED_MS)  # charts are drawn anew
             yield scheme
 
     def shot_graph(self, name: str) -> None:
@@ -115,7 +116,6 @@ class Person:
         left, top = min(box["x"] for box in boxes) - 16, min(box["y"] for box in boxes) - 16
         right, bottom = (max(box[a] + box[b] for box in boxes) + 16 for a, b in (("x", "width"), ("y", "height")))
         for scheme in self.schemes():
-            self.page.wait_for_timeout(SETTLED_MS)
             taken = self.page.screenshot(clip={"x": left, "y": top, "width": right - left, "height": bottom - top})
             self._keep(taken, name, scheme)
 
@@ -131,7 +131,6 @@ class Person:
             height = int((of.bounding_box() or SIZE)["height"]) + 200
         self.page.set_viewport_size({**SIZE, "height": height or SIZE["height"]})
         for scheme in self.schemes():
-            self.page.wait_for_timeout(SETTLED_MS)
             taken = of.screenshot() if of else self.page.screenshot(full_page=whole)
             self._keep(taken, name, scheme)
         self.page.set_viewport_size(SIZE)
