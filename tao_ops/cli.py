@@ -20,7 +20,8 @@ from tao_ops.reward_cli import app as reward_app
 from tao_ops.serve_cli import app as server_app
 from tao_ops.serve_cli import serve_command
 from tao_ops.settings import Settings
-from tao_ops.stage_cli import add_stages, say
+from tao_ops.stage_cli import add_stages
+from tao_ops.terminal import say
 from tao_ops.turn_cli import app as turn_app
 
 app = typer.Typer(

@@ -1,16 +1,14 @@
 """``tao erase``: a person's rows, or a query's, go for good; who asked for it, and why, is recorded."""
 
-import getpass
 import json
-import os
 import re
-import sys
 from typing import Annotated
 
 import typer
 
 from tao_ops.cli_errors import EXIT_RETRY, readable_errors
 from tao_ops.errors import ConfigError
+from tao_ops.terminal import aside, say, who
 
 _HASH = re.compile(r"[0-9a-f]{32}")
 
@@ -43,7 +41,7 @@ def erase_command(
     from tao_ops.privacy import keyed_hash
     from tao_ops.settings import Settings
 
-    say = _aside if as_json else _say
+    tell = aside if as_json else say
     with readable_errors(EXIT_RETRY):
         settings = Settings.from_env()
         flywheel = load_flywheel(name, settings).name
@@ -60,8 +58,8 @@ def erase_command(
             user_hash = keyed_hash(settings.require_hash_key(), "user", user)
         subject, lake = Subject(user_hash, query), open_lake(settings.lake)
         with database(settings) as url:
-            event = None if dry_run else erasure_events.begin(url, flywheel, subject, who=_who(by), why=reason)
-            done = erase(flywheel, subject, lake=lake, settings=settings, url=url, dry_run=dry_run, say=say)
+            event = None if dry_run else erasure_events.begin(url, flywheel, subject, who=who(by), why=reason)
+            done = erase(flywheel, subject, lake=lake, settings=settings, url=url, dry_run=dry_run, say=tell)
             if event is not None:
                 erasure_events.end(url, event, sum(done.rows.values()) + done.training_rows)
     if as_json:
@@ -72,20 +70,3 @@ def _see_hash(what: str, given: str | None, option: str) -> None:
     """A name in a hash's place would find nothing, and be recorded; the message does not repeat it either."""
     if given is not None and _HASH.fullmatch(given) is None:
         raise ConfigError(f"{what} is 32 digits, 0 to 9 and a to f", where=option, mend="give a name by --user")
-
-
-def _who(by: str | None) -> str:
-    if by is not None:
-        return by
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have a number only
-        return f"uid {os.getuid()}"
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _aside(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from tao_ops.cli_errors import EXIT_RETRY, readable_errors
 from tao_ops.figures import interval, percent
+from tao_ops.terminal import aside, say
 
 _WIDTH = 160
 
@@ -40,21 +41,21 @@ def evaluate_command(
     from tao_ops.registry import open_registry
     from tao_ops.settings import Settings
 
-    now, say = datetime.now(UTC), _aside if as_json else _say
+    now, tell = datetime.now(UTC), aside if as_json else say
     with readable_errors(EXIT_RETRY):
         settings = Settings.from_env()
         flywheel = one_version.narrowed(load_flywheel(name, settings), benchmark or [], limit)
         with database(settings) as url:
-            place = one_version.Place(open_lake(settings.lake), open_registry(url, settings), url, settings, say)
+            place = one_version.Place(open_lake(settings.lake), open_registry(url, settings), url, settings, tell)
             model = one_version.find_model(flywheel, version, place)
-            say(f"evaluate: {name}, version {model.version} ({model.model_version})")
+            tell(f"evaluate: {name}, version {model.version} ({model.model_version})")
             report = one_version.evaluate(flywheel, model, place, now=now)
             path = one_version.keep(report, place.lake, now=now)
     if as_json:
         print(json.dumps({**report, "file": str(path)}, indent=2))
         return
     _console().print(_table(report))
-    _say(f"report: {path}")
+    tell(f"report: {path}")
 
 
 def _table(report: Mapping[str, Any]) -> Table:
@@ -75,11 +76,3 @@ def _figures(told: Mapping[str, Any]) -> tuple[str, str, str]:
 def _console() -> Console:
     """A terminal's width, or in a pipe or a file one that holds a whole row."""
     return Console() if sys.stdout.isatty() else Console(width=_WIDTH)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _aside(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

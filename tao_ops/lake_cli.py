@@ -1,7 +1,6 @@
 """``tao lake``: upkeep of the tables, and migration."""
 
 import json
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,19 +10,12 @@ from rich.table import Column, Table
 
 from tao_ops.cli_errors import EXIT_RETRY, readable_errors
 from tao_ops.errors import ConfigError
+from tao_ops.terminal import aside, say
 
 app = typer.Typer(no_args_is_help=True, help="The tables: retention, compaction, migration.")
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Count what would go, and change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and the log on standard error.")]
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _aside(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 @app.command("maintain")
@@ -54,13 +46,13 @@ def maintain_command(
                 f"{keep_files!r} is not a duration", where="--keep-files", mend="write 7d or 36h"
             ) from None
         flywheels = [load_flywheel(one, settings) for one in ([name] if name else flywheel_names(settings))]
-        say = _aside if as_json else _say
+        tell = aside if as_json else say
         done = maintain(
-            flywheels, open_lake(settings.lake), now=datetime.now(UTC), say=say, keep_files=keep, dry_run=dry_run
+            flywheels, open_lake(settings.lake), now=datetime.now(UTC), say=tell, keep_files=keep, dry_run=dry_run
         )
         if any(one.retention.versions is not None for one in flywheels):
             with database(settings) as url:
-                done += expire_versions(flywheels, open_registry(url, settings), say=say, dry_run=dry_run)
+                done += expire_versions(flywheels, open_registry(url, settings), say=tell, dry_run=dry_run)
     if as_json:
         print(json.dumps([one.as_dict() for one in done], indent=2))
         return
@@ -81,5 +73,5 @@ def migrate_command() -> None:
 
     with readable_errors(EXIT_RETRY):
         settings = Settings.from_env()
-        if not migrate(open_lake(settings.lake), settings.require_hash_key, _say):
-            _say("every table is up to date")
+        if not migrate(open_lake(settings.lake), settings.require_hash_key, say):
+            say("every table is up to date")

@@ -1,8 +1,6 @@
 """``tao registry``: versions and the champion, by hand."""
 
-import getpass
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from rich.table import Column, Table
 from tao_ops.cli_errors import EXIT_RETRY, readable_errors
 from tao_ops.evaluate_cli import evaluate_command
 from tao_ops.figures import percent, points
+from tao_ops.terminal import say, who
 
 if TYPE_CHECKING:
     from tao_ops.config import Flywheel
@@ -89,8 +88,8 @@ def promote_command(
     from tao_ops.registry.answers import Person, promote
 
     with readable_errors(EXIT_RETRY), _opened(name) as opened:
-        person = Person(_who(by), reason)
-        rest: dict[str, Any] = {"registry": opened.registry, "lake": opened.lake, "say": _say, "force": force}
+        person = Person(who(by), reason)
+        rest: dict[str, Any] = {"registry": opened.registry, "lake": opened.lake, "say": say, "force": force}
         promote(opened.flywheel, version, person, now=datetime.now(UTC), **rest)
 
 
@@ -100,7 +99,7 @@ def reject_command(name: Name, version: Version, reason: Reason, by: By = None) 
     from tao_ops.registry.answers import Person, reject
 
     with readable_errors(EXIT_RETRY), _opened(name) as opened:
-        reject(opened.flywheel, version, Person(_who(by), reason), registry=opened.registry, say=_say)
+        reject(opened.flywheel, version, Person(who(by), reason), registry=opened.registry, say=say)
 
 
 @app.command("rollback")
@@ -117,7 +116,7 @@ def rollback_command(
     from tao_ops.registry.answers import Person, rollback
 
     with readable_errors(), _opened(name) as opened:
-        rollback(opened.flywheel, to, Person(_who(by), reason), registry=opened.registry, say=_say)
+        rollback(opened.flywheel, to, Person(who(by), reason), registry=opened.registry, say=say)
 
 
 @contextmanager
@@ -137,19 +136,6 @@ def _opened(name: str) -> Iterator[_Opened]:
 def _console() -> Console:
     """A terminal's width, or in a pipe or a file one that holds a whole row."""
     return Console() if sys.stdout.isatty() else Console(width=_WIDTH)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _who(by: str | None) -> str:
-    if by is not None:
-        return by
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have a number only
-        return f"uid {os.getuid()}"
 
 
 def _row(one: dict[str, Any]) -> list[str]:

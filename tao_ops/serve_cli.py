@@ -18,7 +18,8 @@ from tao_ops.config import Flywheel, load_flywheel
 from tao_ops.database import connect, database
 from tao_ops.errors import ConfigError
 from tao_ops.settings import Settings
-from tao_ops.stage_cli import Name, say
+from tao_ops.stage_cli import Name
+from tao_ops.terminal import say
 
 if TYPE_CHECKING:
     from tao_ops.serve.servers import Deployment

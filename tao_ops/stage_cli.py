@@ -14,6 +14,7 @@ from tao_ops.database import database
 from tao_ops.lake import open_lake
 from tao_ops.settings import Settings
 from tao_ops.stages import Run, Stage
+from tao_ops.terminal import say
 from tao_ops.turn import Turn, named_turn, new_run_id
 
 Name = Annotated[str, typer.Argument(help="The flywheel: a file of include/flywheels/, without .yaml.")]
@@ -50,11 +51,6 @@ def add_stages(app: typer.Typer) -> None:
     """Make a command of each stage, in their order."""
     for stage, summary in _SUMMARIES.items():
         _add_stage(app, stage, summary)
-
-
-def say(line: str) -> None:
-    """One line of the log, at once."""
-    print(line, flush=True)
 
 
 def turn_of(flywheel: Flywheel, when: str | None) -> Turn:
