@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from tao_airflow.assets import Kind, outlet, tell
 from tao_airflow.command_operator import CommandOperator
 from tao_airflow.run_files import run_folder
-from tao_airflow.stage_operator import identity
+from tao_airflow.stage_task import identity
 from tao_ops.config import load_flywheel
 from tao_ops.turn import path_safe
 

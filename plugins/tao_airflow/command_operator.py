@@ -6,7 +6,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from tao_airflow.stage_operator import STOP_SECONDS, TEMPORARY_FAILURE, unforeseen
+from tao_airflow.stage_operator import unforeseen
+from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE
 from tao_airflow.task_log import TaskLog, mask
 from tao_ops.launch.process import Outcome, Process
 from tao_ops.launch.stage import stage_environment, tao_command

@@ -13,7 +13,7 @@ from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from tao_airflow.assets import Kind, outlet, tell
-from tao_airflow.stage_operator import STOP_SECONDS, TEMPORARY_FAILURE, identity
+from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE, identity
 from tao_airflow.task_log import mask
 from tao_ops.launch.process import Process
 from tao_ops.launch.stage import stage_environment, tao_command

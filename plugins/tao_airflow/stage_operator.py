@@ -1,66 +1,26 @@
-"""Runs one stage of a turn as a process of its own, whose output is the task's log."""
+"""Runs one stage of a turn as a process of its own beside Airflow's worker; its output is the task's log."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from tao_airflow import openlineage
-from tao_airflow.assets import tell_stage
-from tao_airflow.data_docs import DataDocsLink
-from tao_airflow.pictures import PicturesLink
-from tao_airflow.run_files import RunLink, whereabouts
+from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE, StageTask
 from tao_airflow.task_log import TaskLog, mask
-from tao_airflow.turn import turn_of
-from tao_airflow.turn_form import overrides
 from tao_ops.config import load_flywheel
-from tao_ops.errors import ConfigError
 from tao_ops.launch.process import Outcome, Process
-from tao_ops.launch.stage import stage_command, stage_environment, tao_command
+from tao_ops.launch.stage import stage_environment
 from tao_ops.settings import Settings
 from tao_ops.story import MARKED, OWN, READER
-from tao_ops.turn import path_safe
-
-TEMPORARY_FAILURE = 75
-"""Exit status of ``tao`` for an error that a retry can mend (``EX_TEMPFAIL``)."""
-
-STOP_SECONDS = 3.0
-"""Airflow kills a task five seconds after it asked it to end; its process must be gone by then."""
-
-RELEASE_SECONDS = 120.0
-
-LINKS: dict[str, RunLink] = {
-    "validate": DataDocsLink(),
-    "generate": PicturesLink(),
-    "score": PicturesLink(),
-    "update": PicturesLink(),
-}
-"""Where a stage's task leads to."""
 
 
-class StageOperator(BaseOperator):
-    """``tao <stage> <flywheel> --turn … --run-id …`` for the turn of the task's run.
+class StageOperator(StageTask):
+    """The stage as a process on the worker; ``TAO_PYTHON`` names its interpreter where it is not Airflow's own."""
 
-    The stage's report (references and counts, never rows) is its XCom ``report``, and what it returns; ``validate``
-    returns the numbers of its shards, since Airflow maps over returned values only. ``TAO_PYTHON`` names the
-    interpreter of the stages where it is not Airflow's own.
-    """
-
-    template_fields = ("shard",)
-    ui_color = "#e8f0fe"
-
-    def __init__(self, *, stage: str, flywheel: str, shard: int | None = None, **kwargs: Any) -> None:
-        kwargs.setdefault("on_failure_callback", release_turn)
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.stage, self.flywheel, self.shard = stage, flywheel, shard
-        self.turn_and_run: tuple[str, str] | None = None
-        self.report: dict[str, Any] | None = None
-        if stage in LINKS:
-            self.operator_extra_links = (LINKS[stage],)
         self._process: Process | None = None
         self._killed = False
 
@@ -68,23 +28,8 @@ class StageOperator(BaseOperator):
         """Run the stage; return its report, or its shards."""
         with tempfile.TemporaryDirectory(prefix=f"tao-{self.stage}-") as folder:
             report = Path(folder) / "report.json"
-            turn, run_id = self.turn_and_run = identity(context, self.flywheel)
-            how: dict[str, Any] = {"shard": self.shard, "report": report, "overrides": overrides(context)}
-            command = stage_command(self.stage, self.flywheel, turn, run_id, keep_turn=True, **how)
-            self._follow(command, context["dag_run"].dag_id)
-            result: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-        self.report = result
-        context["ti"].xcom_push(key="report", value=result)
-        tell_stage(context, self.flywheel, turn, run_id, result)
-        return list(range(result["metrics"]["shards"])) if self.stage == "validate" else result
-
-    def get_openlineage_facets_on_start(self) -> Any:
-        """What the stage is about to read and write."""
-        return openlineage.lineage(self.stage, self.flywheel, None)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """What the stage read and wrote, with the tables' versions; where it failed, as much as is known."""
-        return openlineage.lineage(self.stage, self.flywheel, self.report)
+            self._follow(self.command(context, report), context)
+            return self.result(context, report)
 
     def on_kill(self) -> None:
         """End the stage's whole process group."""
@@ -96,7 +41,7 @@ class StageOperator(BaseOperator):
         """A little less than Airflow's own limit, so that the log says what happened."""
         return self.execution_timeout.total_seconds() * 0.98 if self.execution_timeout else None
 
-    def _follow(self, command: Sequence[str], dag_id: str) -> None:
+    def _follow(self, command: Sequence[str], context: Any) -> None:
         """Run the stage's process; its output, and where more is to be seen, is the task's log."""
         environment = {**stage_environment(hash_key=hash_key()), READER: MARKED}
         told = TaskLog(self.log, marked=True, secrets=mask(environment, load_flywheel(self.flywheel)))
@@ -107,11 +52,7 @@ class StageOperator(BaseOperator):
             outcome = self._process.follow(told, limit_s=self._limit(), grace_s=STOP_SECONDS)
         finally:
             told.close()
-        assert self.turn_and_run is not None
-        if self.stage in LINKS:
-            self.log.info(LINKS[self.stage].sentence(dag_id, self.turn_and_run))
-        for line in whereabouts(dag_id, *self.turn_and_run):
-            self.log.info(line)
+        self.tell_more(context)
         self._raise_unless_done(outcome, told)
 
     def _raise_unless_done(self, outcome: Outcome, told: TaskLog) -> None:
@@ -159,23 +100,3 @@ def hash_key() -> str | None:
 
     found: str | None = Variable.get("tao_hash_key", default=None)
     return found
-
-
-def release_turn(context: Any) -> None:
-    """Give the run's turn back once a task has failed for good, so that another run may take it at once."""
-    task = context["task"]
-    turn, run_id = identity(context, task.flywheel)
-    command = tao_command("turn", "release", task.flywheel, "--turn", turn, "--run-id", run_id)
-    environment = stage_environment()
-    told = TaskLog(task.log, secrets=mask(environment))
-    Process(command, env=environment).follow(told, limit_s=RELEASE_SECONDS, grace_s=STOP_SECONDS)
-    told.close()
-
-
-def identity(context: Any, flywheel: str) -> tuple[str, str]:
-    """The key of the turn of a task's run, and the run's id as stages know it."""
-    try:
-        turn = turn_of(context, load_flywheel(flywheel))
-    except ConfigError as error:
-        raise AirflowFailException(f"error: {error}") from None
-    return turn.key, path_safe(context["dag_run"].run_id)

@@ -143,7 +143,7 @@ def test_stages_that_load_a_model_share_the_pool(dag: Any) -> None:
 
 
 def test_every_task_is_bounded_retried_and_gives_the_turn_back(dag: Any) -> None:
-    from tao_airflow.stage_operator import release_turn
+    from tao_airflow.stage_task import release_turn
 
     for task in dag.tasks:
         assert task.execution_timeout is not None and task.execution_timeout.total_seconds() <= 6 * 3600

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from tao_airflow.stage_operator import StageOperator, release_turn
+from tao_airflow.stage_operator import StageOperator
+from tao_airflow.stage_task import release_turn
 from tao_airflow.turn import turn_of
 
 from tao_ops.config import load_flywheel
