@@ -48,7 +48,7 @@ trials: $(ENVIRONMENT) ## long, seeded, resumable proofs (ONLY=name for one)
 
 results: $(ENVIRONMENT) ## every figure that the docs quote, made again (ONLY=turns: a part of docs/results.md)
 	@PARTS="$(ONLY)" $(BIN)/python -m trials quality $(if $(ONLY),,seeds tuning_budget gate registry ingest_kills real_logs sql_rewards table_rewards checkers example_rewards reward_hole swaps capture_kills closed_loop)
-	@test -n "$(ONLY)" || $(BIN)/python -m benchmarks turn ingest redaction exploration generate score update capture
+	@test -n "$(ONLY)" || $(BIN)/python -m benchmarks turn ingest redaction exploration generate score update capture page
 
 install: $(ENVIRONMENT) ## the locked environment in .venv
 

@@ -23,6 +23,7 @@ class _Connection(asyncio.Protocol):
     transport: Any = None
     answered: "asyncio.Future[None] | None" = None
     tail: bytes = b""
+    open: bool = True
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -33,6 +34,7 @@ class _Connection(asyncio.Protocol):
             self.answered.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.open = False
         if self.answered is not None and not self.answered.done():
             self.answered.set_exception(error or ConnectionError("closed"))
 
@@ -54,6 +56,7 @@ class _Client:
         self._idle: list[_Connection] = []
 
     async def ask(self) -> None:
+        self._idle = [one for one in self._idle if one.open]  # a server ends those that nobody used for a while
         if self._idle:
             connection = self._idle.pop()
         else:
