@@ -11,14 +11,18 @@ from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalak
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from tao_ops.errors import LakeError
-from tao_ops.lake_files import write_file
+from tao_ops.lake_files import TIMES, write_file
 from tao_ops.tables import SCHEMA_VERSION, Table
 from tao_ops.turn import Turn, path_safe
 
 COMMIT_ATTEMPTS = 8
 DESCRIPTION = f"schema_version={SCHEMA_VERSION}"
-PROPERTIES = {"delta.dataSkippingNumIndexedCols": "0"}
-"""The log keeps no smallest and largest values of columns: they would be users' texts, and outlive the rows."""
+PROPERTIES = {"delta.dataSkippingNumIndexedCols": "0", "delta.checkpointInterval": "10"}
+"""The log keeps no smallest and largest values of columns: they would be users' texts, and outlive the rows.
+
+It gets a checkpoint every ten commits: whoever opens a table reads all commits since the last one, and the Delta
+library's own hundred made the hundredth commit take ten times as long as the first.
+"""
 
 _Done = TypeVar("_Done")
 
@@ -102,12 +106,13 @@ class Lake:
         fixed = {"flywheel": turn.flywheel, "turn": turn.key, "run_id": run_id, **partition}
         if missing := set(table.partition) - set(fixed):
             raise ValueError(f"{table.name} is replaced by {table.partition}: {missing} not given")
-        self._create(table)
+        opened = self._create(table)
         file = write_file(self.uri(table), table, (_completed(b, table.schema, fixed) for b in batches), fixed)
         chosen: Any = [(name, "=", str(fixed[name])) for name in table.partition]
 
         def commit() -> int:
-            opened = DeltaTable(self.uri(table))
+            # Only what others committed meanwhile is read: of a table of many files, all takes longer than a commit.
+            opened.update_incremental()
             opened.create_write_transaction(
                 [file] if file else [],
                 "overwrite",
@@ -200,16 +205,19 @@ class Lake:
             )
         return opened
 
-    def _create(self, table: Table) -> None:
-        if self._open(table) is None:
-            DeltaTable.create(
-                self.uri(table),
-                table.schema,
-                mode="ignore",
-                partition_by=list(table.partition),
-                description=DESCRIPTION,
-                configuration=PROPERTIES,
-            )
+    def _create(self, table: Table) -> DeltaTable:
+        """The table's newest version; made where it is missing."""
+        opened = self._open(table)
+        if opened is not None:
+            return opened
+        return DeltaTable.create(
+            self.uri(table),
+            table.schema,
+            mode="ignore",
+            partition_by=list(table.partition),
+            description=DESCRIPTION,
+            configuration=properties(table),
+        )
 
     def _commit(self, table: Table, change: Callable[[], _Done]) -> _Done:
         """Make one commit; one that conflicts with another's is tried again, a bounded number of times."""
@@ -223,6 +231,12 @@ class Lake:
         raise LakeError(
             f"the commit conflicted {COMMIT_ATTEMPTS} times", where=self.uri(table), mend="run the stage again"
         )
+
+
+def properties(table: Table) -> dict[str, str]:
+    """The settings that a table is made with: :data:`PROPERTIES`, and the times that the log may tell of its files."""
+    times = [name for name in TIMES if name in table.schema.names]
+    return {**PROPERTIES, **({"delta.dataSkippingStatsColumns": ",".join(times)} if times else {})}
 
 
 def open_lake(root: str) -> Lake:

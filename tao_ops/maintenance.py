@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from deltalake import DeltaTable
+
 from tao_ops import erasure, upkeep
 from tao_ops.config import Flywheel
 from tao_ops.errors import ConfigError
-from tao_ops.lake import Lake
+from tao_ops.lake import Lake, properties
 from tao_ops.records import Progress
 from tao_ops.registry import Registry
 from tao_ops.registry.expiry import expire
@@ -140,6 +142,8 @@ def _maintain(
     dry_run: bool,
 ) -> Upkeep:
     done = Upkeep(table.name)
+    if not dry_run:
+        _set_properties(lake, table)
     for flywheel in flywheels:
         files, size = upkeep.files(lake, table, flywheel.name)
         done.files_before, done.bytes_before = done.files_before + files, done.bytes_before + size
@@ -150,6 +154,17 @@ def _maintain(
         done.files_after, done.bytes_after = done.files_after + files, done.bytes_after + size
     done.deleted = upkeep.vacuum(lake, table, keep_files, dry_run=dry_run)
     return done
+
+
+def _set_properties(lake: Lake, table: Table) -> None:
+    """Give a table that an earlier release made the settings of one that is made now."""
+
+    def change(opened: DeltaTable) -> None:
+        found, wanted = opened.metadata().configuration, properties(table)
+        if any(found.get(name) != value for name, value in wanted.items()):
+            opened.alter.set_table_properties(wanted)
+
+    lake.change(table, change)
 
 
 def _expire(table: Table, flywheel: Flywheel, lake: Lake, now: datetime, say: Progress, dry_run: bool) -> int:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from tao_ops import lake as lake_module
+from tao_ops import lake_files, upkeep
 from tao_ops.errors import DataError, LakeError
 from tao_ops.lake import Lake, open_lake
-from tao_ops.tables import PROMPTS, QUARANTINE, RESPONSES, REWARDS, TABLES
+from tao_ops.tables import PROMPTS, QUARANTINE, QUERIES, RESPONSES, REWARDS, TABLES
 from tao_ops.turn import Turn
 
 
@@ -72,6 +74,69 @@ def test_a_repeated_key_is_refused_and_nothing_is_written(lake: Lake) -> None:
     with pytest.raises(LakeError, match=r"2 rows repeat another's query_id \[prompts\]"):
         lake.write(PROMPTS, _prompts("b", "b", "c", "c"), turn=_turn(), run_id="r")
     assert lake.version(PROMPTS) == before and _ids(lake) == ["a"]
+
+
+def test_a_log_of_many_commits_is_never_read_from_its_beginning(lake: Lake) -> None:
+    for day in range(1, 22):
+        lake.write(PROMPTS, _prompts(f"q{day}"), turn=_turn(day), run_id="r")
+    log = Path(lake.uri(PROMPTS)) / "_delta_log"
+    checkpoints = sorted(int(path.name.split(".")[0]) for path in log.glob("*.checkpoint.parquet"))
+    version = lake.version(PROMPTS)
+    assert version == 21 and version - checkpoints[-1] < 10 and len(checkpoints) == 2
+    assert _ids(lake) == sorted(f"q{day}" for day in range(1, 22))
+
+
+def test_a_write_that_began_before_a_purge_is_committed_after_it(lake: Lake) -> None:
+    lake.write(PROMPTS, _prompts("a"), turn=_turn(20), run_id="r")
+
+    def slow() -> Iterator[pa.RecordBatch]:
+        for number in range(12):
+            lake.write(PROMPTS, _prompts(f"b{number}"), turn=_turn(21), run_id="r")
+        upkeep.purge(lake, PROMPTS)
+        yield pa.RecordBatch.from_pylist(_prompts("c"))
+
+    version = lake.write_stream(PROMPTS, slow(), turn=_turn(22), run_id="r")
+    assert _ids(lake) == ["a", "b11", "c"] and lake.version(PROMPTS) == version
+    assert not (Path(lake.uri(PROMPTS)) / "_delta_log" / f"{1:020}.json").exists()
+
+
+def _queries(day: int) -> list[dict[str, Any]]:
+    at = datetime(2026, 11, day, 12, tzinfo=UTC)
+    return [{"request_id": f"r{day}-{n}", "received_at": at + timedelta(minutes=n)} for n in range(3)]
+
+
+def test_what_was_logged_on_some_days_is_found_without_a_look_at_the_others(lake: Lake) -> None:
+    for day in range(1, 9):
+        lake.write(QUERIES, _queries(day), turn=_turn(day), run_id="r")
+    for day in (1, 2, 3, 4, 8):  # nobody asks for these: their files may as well be gone
+        for path in Path(lake.uri(QUERIES)).glob(f"flywheel=tickets/turn=2026-11-0{day}*/*.parquet"):
+            path.unlink()
+    days = "received_at >= '2026-11-05T12:01:00+00:00' and received_at < '2026-11-07T12:02:00+00:00'"
+    found = [row for batch in lake.scan(QUERIES, ["request_id"], days) for row in batch.to_pylist()]
+    expected = {f"r{day}-{n}" for day in (5, 6, 7) for n in range(3)} - {"r5-0", "r7-2"}
+    assert {row["request_id"] for row in found} == expected and len(found) == len(expected)
+
+
+def test_the_time_of_a_removed_row_goes_from_the_log_too(lake: Lake) -> None:
+    lake.write(QUERIES, _queries(5), turn=_turn(5), run_id="r")
+    lake.remove(QUERIES, request_id="r5-0")
+    upkeep.purge(lake, QUERIES)
+    log = Path(lake.uri(QUERIES)) / "_delta_log"
+    told = [path.read_text(encoding="utf-8") for path in log.glob("*.json")]
+    told += [str(pq.read_table(path).to_pylist()) for path in log.glob("*.checkpoint.parquet")]
+    assert "T12:01:00" in "".join(told) and "T12:00:00" not in "".join(told)
+
+
+def test_rows_without_what_the_log_tells_of_times_are_found_too(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:  # as an earlier release wrote them
+        before.setattr(lake_files, "TIMES", ())
+        lake.write(QUERIES, _queries(5), turn=_turn(5), run_id="r")
+    lake.write(QUERIES, _queries(6), turn=_turn(6), run_id="r")
+    lake.change(QUERIES, lambda opened: opened.delete("request_id = 'r6-0'"))  # its file is the Delta library's now
+    found = [
+        row for batch in lake.scan(QUERIES, ["request_id"], "received_at >= '2026-11-05'") for row in batch.to_pylist()
+    ]
+    assert sorted(row["request_id"] for row in found) == ["r5-0", "r5-1", "r5-2", "r6-1", "r6-2"]
 
 
 def test_an_empty_write_clears_the_turn(lake: Lake) -> None:

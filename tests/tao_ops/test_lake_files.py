@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from tao_ops import lake_files
 from tao_ops.lake_files import remove_file, write_file
-from tao_ops.tables import QUARANTINE
+from tao_ops.tables import QUARANTINE, QUERIES
 
 VALUES = {"flywheel": "shop", "turn": "2026-11-21T00:00Z", "stage": "ingest", "run_id": "r"}
 FOLDER = "flywheel=shop/turn=2026-11-21T00-00Z/stage=ingest"
@@ -39,6 +40,22 @@ def test_a_file_holds_the_rows_without_the_columns_of_its_partition(tmp_path: Pa
 def test_the_log_is_told_the_number_of_rows_and_none_of_their_values(tmp_path: Path) -> None:
     action = write_file(str(tmp_path), QUARANTINE, iter([_batch("a:1", "a:2")]), VALUES)
     assert action is not None and json.loads(action.stats) == {"numRecords": 2}
+
+
+def test_of_times_the_log_is_told_the_first_and_the_last(tmp_path: Path) -> None:
+    values = {"flywheel": "shop", "turn": "2026-11-21T00:00Z", "run_id": "r"}
+    times = [datetime(2026, 11, 21, hour, 30, 0, 250_001, tzinfo=UTC) for hour in (9, 7, 11)]
+    rows = [{**values, "request_id": f"r{n}", "user_hash": "secret", "received_at": at} for n, at in enumerate(times)]
+    batches = [pa.RecordBatch.from_pylist([row], schema=QUERIES.schema) for row in [*rows, {**values}]]
+    action = write_file(str(tmp_path), QUERIES, iter(batches), values)
+    assert action is not None and json.loads(action.stats) == {
+        "numRecords": 4,
+        "minValues": {"received_at": "2026-11-21T07:30:00.250001Z"},
+        "maxValues": {"received_at": "2026-11-21T11:30:00.250001Z"},
+        "nullCount": {"received_at": 1},
+    }
+    timeless = write_file(str(tmp_path), QUERIES, iter(batches[-1:]), values)
+    assert timeless is not None and json.loads(timeless.stats) == {"numRecords": 1}
 
 
 def test_two_writes_of_the_same_partition_are_two_files(tmp_path: Path) -> None:

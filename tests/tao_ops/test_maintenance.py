@@ -10,6 +10,7 @@ import pytest
 from deltalake import DeltaTable
 from typer.testing import CliRunner
 
+from tao_ops import lake as lake_module
 from tao_ops import upkeep
 from tao_ops.cli import app
 from tao_ops.config import Flywheel
@@ -113,6 +114,20 @@ def test_dead_files_and_those_of_killed_writers_go_after_a_week(lake: Lake, days
     assert len(before) == 4 and len(_parquets(lake)) == 4 - deleted
     assert "part-of-a-writer-at-work.parquet" in _parquets(lake)
     assert lake.read(PROMPTS).column("query_id").to_pylist() == ["b"]
+
+
+def test_a_table_of_before_gets_the_settings_of_now_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(lake_module, "PROPERTIES", {"delta.dataSkippingNumIndexedCols": "0"})
+        _write(lake, 1, "a")
+    version = lake.version(PROMPTS)
+    _maintain(lake, _flywheel(), dry_run=True)
+    assert lake.version(PROMPTS) == version
+    for _ in range(2):
+        _maintain(lake, _flywheel())
+        assert lake_module.PROPERTIES.items() <= DeltaTable(lake.uri(PROMPTS)).metadata().configuration.items()
+        assert lake.version(PROMPTS) == (version or 0) + 1
+    assert _days(lake) == ["01"]
 
 
 def test_a_dry_run_changes_nothing(lake: Lake) -> None:
