@@ -13,7 +13,7 @@ TORCH := $(if $(UV_FIND_LINKS),,--torch-backend cpu)
 ENVIRONMENT := $(VENV)/.installed
 FLYWHEEL ?= tickets
 
-.PHONY: help flywheel up down serve test install check bench trials results lock clean
+.PHONY: help flywheel up down serve test install check sbom bench trials results lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,11 +34,15 @@ test: $(ENVIRONMENT) ## all tests, in two processes (PYTEST=… for more options
 	@.ci/install_browser
 	@TAO_CACHE=$${TAO_CACHE:-$(CURDIR)/.tao/cache} $(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(PYTEST)
 
-check: $(ENVIRONMENT) ## ruff, mypy, import rules
+check: $(ENVIRONMENT) ## ruff, mypy, import rules, audit of the locks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/tao_ops/test_import_rules.py
+	@$(BIN)/python -m audit
+
+sbom: $(ENVIRONMENT) ## a bill of materials of each lock, in dist/sbom
+	@$(BIN)/python -m audit sbom
 
 bench: $(ENVIRONMENT) ## benchmarks, each figure beside a peer's (ONLY=name for one)
 	@$(BIN)/python -m benchmarks $(ONLY)
@@ -47,8 +51,8 @@ trials: $(ENVIRONMENT) ## long, seeded, resumable proofs (ONLY=name for one)
 	@$(BIN)/python -m trials $(ONLY)
 
 results: $(ENVIRONMENT) ## every figure that the docs quote, made again (ONLY=turns: a part of docs/results.md)
-	@PARTS="$(ONLY)" $(BIN)/python -m trials quality $(if $(ONLY),,seeds tuning_budget gate registry ingest_kills real_logs sql_rewards table_rewards checkers example_rewards reward_hole swaps capture_kills closed_loop)
-	@test -n "$(ONLY)" || $(BIN)/python -m benchmarks turn ingest redaction exploration generate score update capture page
+	@PARTS="$(ONLY)" $(BIN)/python -m trials quality $(if $(ONLY),,seeds tuning_budget gate registry ingest_kills real_logs sql_rewards table_rewards checkers example_rewards reward_hole poisoning swaps capture_kills closed_loop soak)
+	@test -n "$(ONLY)" || $(BIN)/python -m benchmarks turn ingest redaction exploration generate score update capture page scale orchestration
 
 install: $(ENVIRONMENT) ## the locked environment in .venv
 
@@ -70,7 +74,8 @@ lock: $(ENVIRONMENT) ## resolve requirements/*.txt again
 	@env -u UV_FIND_LINKS $(UV) pip compile -q pyproject.toml --custom-compile-command "make lock" --python-version 3.11 --generate-hashes --override requirements/overrides.txt \
 		--extra gpu -o requirements/gpu.txt
 	@$(UV) pip compile -q pyproject.toml --custom-compile-command "make lock" --python-version 3.11 --generate-hashes \
-		--extra airflow -o requirements/airflow.txt
+		--extra airflow --extra celery --extra kubernetes --extra stages -o requirements/airflow.txt
+	@$(BIN)/python -m audit learn
 
 clean: ## remove the environment; data in .tao stays
 	@rm -rf $(VENV)

@@ -26,6 +26,12 @@ def readable_errors(retry: int = EXIT_ERROR) -> Iterator[None]:
     except TaoError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         raise typer.Exit(retry if error.retryable else EXIT_ERROR) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "tao_ops").startswith("tao_ops"):
+            raise
+        mend = "install tao-flywheel[stages] there, or name an environment that has it by TAO_PYTHON"
+        print(f"error: {error.name} is not installed [{sys.executable}] — {mend}", file=sys.stderr, flush=True)
+        raise typer.Exit(EXIT_ERROR) from None
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:
             raise

@@ -35,8 +35,11 @@ class MlflowServer:
             RegistryError: MLflow failed, here or in what is done with it, or the server cannot be reached.
         """
         quiet()
-        from mlflow.exceptions import MlflowException
-
+        try:
+            from mlflow.exceptions import MlflowException
+        except ModuleNotFoundError:
+            mend = "ask by tao, in the environment of the stages"
+            raise RegistryError("MLflow is not installed here", where=self.where, mend=mend) from None
         try:
             yield self._client()
         except MlflowException as error:

@@ -131,5 +131,10 @@ def new_run_id() -> str:
 
 
 def path_safe(text: str) -> str:
-    """``text`` with everything but letters, digits, ``.``, ``_`` and ``-`` replaced by ``-``."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    """``text`` as one folder's name: all but letters, digits, ``.``, ``_`` and ``-`` becomes ``-``, as do mere dots.
+
+    >>> path_safe("scheduled__2026-11-21T00:00:00+00:00"), path_safe("..")
+    ('scheduled__2026-11-21T00-00-00-00-00', '--')
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    return safe if safe.strip(".") else "-" * max(1, len(safe))

@@ -22,9 +22,13 @@ class CommandOperator(BaseOperator):
         self._process: Process | None = None
         self._killed = False
 
+    def environment(self) -> dict[str, str]:
+        """Of the command's process."""
+        return stage_environment()
+
     def execute(self, context: Any) -> None:
         """Run the command to its end."""
-        environment = stage_environment()
+        environment = self.environment()
         told = TaskLog(self.log, secrets=mask(environment))
         self._process = Process(tao_command(*self.command), env=environment, with_parent=True)
         if self._killed:  # asked to end before there was anything to end

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from tao_airflow.connections import handed_over
 from tao_airflow.forms import Form, FormOperator, names, one_flywheel, one_or_all
 from tao_ops.config import Flywheel
 
@@ -62,3 +63,7 @@ class EvaluateOperator(FormOperator):
         if form.get("limit") is not None:
             words += ["--limit", str(int(form["limit"]))]
         yield tuple(words)
+
+    def environment(self) -> dict[str, str]:
+        """With the Connections of the flywheel that is evaluated: one may hold the key of a judge."""
+        return {**super().environment(), **handed_over(self.command[2])}

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from tao_airflow.connections import handed_over
 from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE, StageTask
 from tao_airflow.task_log import TaskLog, mask
 from tao_ops.config import load_flywheel
@@ -43,7 +44,7 @@ class StageOperator(StageTask):
 
     def _follow(self, command: Sequence[str], context: Any) -> None:
         """Run the stage's process; its output, and where more is to be seen, is the task's log."""
-        environment = {**stage_environment(hash_key=hash_key()), READER: MARKED}
+        environment = {**stage_environment(hash_key=hash_key()), **handed_over(self.flywheel), READER: MARKED}
         told = TaskLog(self.log, marked=True, secrets=mask(environment, load_flywheel(self.flywheel)))
         self._process = Process(command, env=environment, with_parent=True)
         if self._killed:  # asked to end before there was anything to end

@@ -1,12 +1,15 @@
 """What a process says, as a task's log: its levels, what is folded, tracebacks whole, and no secrets."""
 
+import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
+from tao_ops.config.connections import PREFIX
 from tao_ops.settings import Settings
 from tao_ops.story import ENDGROUP, GROUP, OWN
 
@@ -143,14 +146,18 @@ def mask(environment: Mapping[str, str], config: Any = None) -> set[str]:
 
 
 def secrets(environment: Mapping[str, str], config: Any = None) -> set[str]:
-    """The values of variables that are called a secret, the passwords within addresses, and the key of the hashes."""
+    """The values of variables that are called a secret, the passwords within addresses and of Connections, and the key
+    of the hashes."""
     told = {} if config is None else config.model_dump(mode="json")
     named = {variable for reference in _keys(told) for variable in _NAMED.findall(reference)}
-    found = {Settings.from_env().hash_key or ""}
+    settings = Settings.from_env()
+    found = {settings.hash_key or "", *_passwords(settings.database_url or "")}
     for name, value in environment.items():
         if name in named or (_SECRET.search(name) and not _PLACE.search(name)):
             found.add(value)
         found |= set(_passwords(value))
+        if name.startswith(PREFIX):
+            found |= set(_held(value))
     found |= {line.strip() for secret in found for line in secret.splitlines()}  # a log takes line by line
     return {secret for secret in found if len(secret) >= _SHORTEST}
 
@@ -159,6 +166,18 @@ def _passwords(value: str) -> Iterator[str]:
     """Of an address, or of several: as it stands there, and as a program reads it."""
     for password in _SIGNED_IN.findall(value):
         yield from (password, unquote(password))
+
+
+def _held(value: Any, name: str = "") -> Iterator[str]:
+    """The secrets of a Connection, at any depth, by the names of its fields; Google's key is JSON within JSON."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with suppress(ValueError):  # no JSON: it is a value like others
+            value = json.loads(value)
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _held(part, key)
+    elif isinstance(value, str) and _SECRET.search(name) and not _PLACE.search(name):
+        yield value
 
 
 def _keys(value: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ import httpx
 from tao_ops.backends.chat_answers import BadAnswer, Refused
 from tao_ops.backends.retries import wait_seconds
 from tao_ops.config import ServerConfig, expand
+from tao_ops.config.connections import read_connection, variable
 from tao_ops.errors import ConfigError, EngineError
 
 _AGAIN = (408, 409, 425, 429)
@@ -57,7 +58,7 @@ class ChatServer:
         self._config = config
         self._url = _base(config.url)
         self._path = self._url.path.rstrip("/")
-        self._key = _key(config.api_key, config.url)
+        self._key = _key(config)
         self.where = f"{config.url}, model {config.model}"
         self.requests, self.retries, self.trouble = 0, 0, ""
         for name in ("httpx", "httpcore"):  # a line per request, and every header of an answer
@@ -157,7 +158,7 @@ class ChatServer:
         match status:
             case 401 | 403:
                 what = "the server refuses the key" if self._key else "the server wants a key"
-                mend = "mend the variable that 'api_key' names" if self._key else "set 'api_key: ${NAME}'"
+                mend = f"mend {_holder(self._config)}" if self._key else "set 'api_key: ${NAME}', or 'connection'"
             case 404:
                 what, mend = "the server knows no such address or model", "mend 'url' (its base) or 'model'"
             case _ if status < 400:
@@ -191,13 +192,24 @@ def _base(text: str) -> httpx.URL:
     return url
 
 
-def _key(text: str | None, where: str) -> str:
-    if text is None:
+def _key(config: ServerConfig) -> str:
+    if config.connection is not None:
+        key = read_connection(config.connection).password.strip()
+    elif config.api_key is not None:
+        key = expand(config.api_key).strip()
+    else:
         return ""
-    key = expand(text).strip()
     if not key or not key.isascii() or not key.isprintable():
-        raise ConfigError("'api_key' is empty, or holds what no header may", where=where, mend="mend its variable")
+        what = "the key is empty, or holds what no header may"
+        raise ConfigError(what, where=config.url, mend=f"mend {_holder(config)}")
     return key
+
+
+def _holder(config: ServerConfig) -> str:
+    """What holds the key."""
+    if config.connection is None:
+        return "the variable that 'api_key' names"
+    return f"the password of the Connection {config.connection!r} ({variable(config.connection)})"
 
 
 def _json(answer: httpx.Response) -> Any:

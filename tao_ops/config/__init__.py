@@ -3,6 +3,9 @@
 from tao_ops.config.base import Duration, Share, Strict
 from tao_ops.config.flywheel import Flywheel
 from tao_ops.config.gate import Approval, GateConfig, GuardsConfig
+from tao_ops.config.launch import LaunchConfig, PlaceConfig
+from tao_ops.config.launch_kubernetes import KubernetesConfig
+from tao_ops.config.launch_ray import RayConfig
 from tao_ops.config.operation import NoticeOn, NotifyConfig, OperationConfig
 from tao_ops.config.reading import expand, flywheel_names, load_flywheel
 from tao_ops.config.scorers import (
@@ -83,8 +86,10 @@ __all__ = [
     "InstructionsConfig",
     "JsonSchemaConfig",
     "JudgeConfig",
+    "KubernetesConfig",
     "LabelConfig",
     "LanguageConfig",
+    "LaunchConfig",
     "LengthConfig",
     "Limit",
     "LimitsConfig",
@@ -96,10 +101,12 @@ __all__ = [
     "OperationConfig",
     "OwnScorerConfig",
     "PersonalKind",
+    "PlaceConfig",
     "Policy",
     "PriceConfig",
     "PrivacyConfig",
     "ProbeConfig",
+    "RayConfig",
     "RefusalConfig",
     "RegexConfig",
     "RepetitionConfig",

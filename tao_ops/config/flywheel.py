@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from tao_ops.config.base import Strict
 from tao_ops.config.gate import GateConfig
+from tao_ops.config.launch import LaunchConfig
 from tao_ops.config.operation import OperationConfig
 from tao_ops.config.scorers import JudgeConfig, RewardModelConfig, same_folder
 from tao_ops.config.serve import ServeConfig
@@ -53,6 +54,7 @@ class Flywheel(Strict):
     dry_run: bool = False
     """A turn's verdict and version are recorded, but the champion stays, and nobody is asked."""
     operation: OperationConfig = OperationConfig()
+    launch: LaunchConfig = LaunchConfig()
 
     _include: Path = PrivateAttr()
 
@@ -151,8 +153,8 @@ class Flywheel(Strict):
     @property
     def digest(self) -> str:
         """SHA-256 of all that the YAML says of turns, and of the files that it names: prompts, suites, examples, …."""
-        # How a model is served, and how its DAG is operated, makes no other turn of it.
-        told = self.model_dump(mode="json", exclude={"serve", "operation"})
+        # How a model is served, how its DAG is operated and where its stages run makes no other turn of it.
+        told = self.model_dump(mode="json", exclude={"serve", "operation", "launch"})
         sha = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         for path in self._named_files():
             sha.update(path.read_bytes())

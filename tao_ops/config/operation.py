@@ -10,12 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tao_ops.config.base import Duration, Strict
+from tao_ops.config.plain import named_secret, signed_in
 
-_SECRET = re.compile(
-    r"passw|secret|token|credential|^authorization$|(api|access|private|integration|routing)[_-]?key|webhook_?(url|end)"
-)
 _REFERENCE = re.compile(r"\{\{.+\}\}", re.DOTALL)
-_SIGNED_IN = re.compile(r"://[^/\s]*:[^/\s]*@")
 
 
 class NoticeOn(StrEnum):
@@ -52,7 +49,7 @@ class NotifyConfig(Strict):
     @classmethod
     def _no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, text in _texts(value):
-            if (_SECRET.search(name.lower()) and not _REFERENCE.search(text)) or _SIGNED_IN.search(text):
+            if (named_secret(name) and not _REFERENCE.search(text)) or signed_in(text):
                 raise PydanticCustomError(
                     "secret",
                     "{name} looks like a secret: name a connection of Airflow (…_conn_id), or a Variable",

@@ -15,6 +15,7 @@ _FIXED = {
     "schedule": "it says which turns there are",
     "timezone": "it says which turns there are",
     "operation": "the DAG is made of it before a run begins",
+    "launch": "the DAG is made of it before a run begins",
 }
 
 

@@ -329,7 +329,7 @@ def _with_kind(raw: Any) -> Any:
     if not isinstance(raw, Mapping):
         return raw
     if "strict_json" in (raw.get("name"), raw.get("kind")):
-        raise ValueError("'strict_json' is 'json_schema' now, with the same 'keys'")
+        raise ValueError("'strict_json' is 'json_schema' now, with the same 'keys': tao config upgrade")
     kind = raw.get("kind") or raw.get("name")
     if kind not in KINDS:
         raise ValueError(f"unknown scorer {kind!r}: name one of {', '.join(KINDS)}, or say its 'kind'")

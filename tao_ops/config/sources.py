@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tao_ops.config.base import Strict
+from tao_ops.config.connections import ConnectionId
 
 
 class Format(StrEnum):
@@ -77,6 +78,8 @@ class SourceConfig(Strict):
     path: str
     """A glob of files, local, ``s3://`` or ``gs://``; ``${NAME}`` is replaced by the environment's value, and
     ``{%Y-%m-%d}`` by the days (or hours, with ``%H``) that a turn looks at. For ``table`` it may name a Delta table."""
+    connection: ConnectionId | None = None
+    """A Connection of Airflow that signs in to the object store; None: the account of the stage's process does."""
     namespace: str = "default"
     """Sources that share a namespace share their request ids."""
     tasks: tuple[TaskRule, ...] = ()

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tao_ops.config.base import Duration, Share, Strict
+from tao_ops.config.connections import ConnectionId
 
 
 class IngestConfig(Strict):
@@ -57,6 +58,8 @@ class ServerConfig(Strict):
     """As the server calls it."""
     api_key: str | None = None
     """``${NAME}`` of the environment; never the key itself, which would stand in every digest and log of the YAML."""
+    connection: ConnectionId | None = None
+    """A Connection of Airflow whose password is the key; in the place of ``api_key``."""
     concurrency: int = Field(default=16, ge=1, le=1024)
     """Requests under way at once."""
     timeout: float = Field(default=120.0, gt=0.0, le=3600.0)
@@ -79,6 +82,12 @@ class ServerConfig(Strict):
         if value is not None and not re.fullmatch(r"\$\{\w+\}", str(value)):
             raise PydanticCustomError("secret", "'api_key' names a variable of the environment, as ${NAME}")
         return value
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key is not None and self.connection is not None:
+            raise ValueError("'api_key' and 'connection' both name a key")
+        return self
 
 
 class Policy(StrEnum):

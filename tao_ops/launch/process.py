@@ -206,15 +206,15 @@ class _Lines:
             yield line
 
     def _taken(self) -> str:
-        line, cut = _plain(self._rest), self._cut
+        line, cut = plain(self._rest), self._cut
         self._rest, self._cut = "", 0
         return f"{line} … ({cut:,} characters more)" if cut else line
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A line without colours, control characters and blanks at its end.
 
-    >>> _plain("\\x1b[31merror:\\x1b[0m no such key\\x07 ")
+    >>> plain("\\x1b[31merror:\\x1b[0m no such key\\x07 ")
     'error: no such key'
     """
     return _CONTROL.sub("", _ESCAPES.sub("", text)).rstrip()

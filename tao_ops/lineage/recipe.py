@@ -41,8 +41,8 @@ def write(flywheel: Flywheel, recipe: Path) -> dict[str, Any]:
     shutil.rmtree(recipe, ignore_errors=True)
     yaml_file = recipe / "flywheels" / f"{flywheel.name}.yaml"
     yaml_file.parent.mkdir(parents=True)
-    # Who runs the DAG, and whom it tells, is no part of how a candidate is made.
-    told = flywheel.model_dump(mode="json", by_alias=True, exclude={"operation"})
+    # Who runs the DAG, whom it tells and where its stages run is no part of how a candidate is made.
+    told = flywheel.model_dump(mode="json", by_alias=True, exclude={"operation", "launch"})
     yaml_file.write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
     (recipe / PACKAGES).write_text("".join(f"{line}\n" for line in package_lock()), encoding="utf-8")
     files: dict[str, Any] = {}

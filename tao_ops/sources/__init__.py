@@ -29,7 +29,7 @@ def read(
         yield from module.read(source, pattern, window)
         return
     captured = source.format == Format.CAPTURED
-    found, old = files.find(pattern, window, timezone, may_be_none=captured)
+    found, old = files.find(pattern, window, timezone, connection=source.connection, may_be_none=captured)
     if old:
         say(
             f"{pattern}: {old} of {old + len(found)} files were written last before {window.start:%Y-%m-%d}: not opened"

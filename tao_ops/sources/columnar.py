@@ -1,6 +1,5 @@
 """Rows of Parquet files and Delta tables, streamed, without those outside a window."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from tao_ops.errors import DataError
 from tao_ops.sources.fields import iso_time
 from tao_ops.sources.files import LogFile, find, opened
 from tao_ops.sources.records import BATCH_ROWS, Window
+from tao_ops.sources.store_access import delta_options
 from tao_ops.sources.stores import filesystem_of, matching, reaching
 
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -62,19 +62,25 @@ Choose = Callable[[str, pa.Schema], Columns]
 """Says what to read of a file or table of this schema; raises a DataError where it holds other columns."""
 
 
-def scan(path: str, choose: Choose, window: Window) -> Iterator[tuple[str, Iterator[Row]]]:
+def scan(
+    path: str, choose: Choose, window: Window, connection: str | None = None
+) -> Iterator[tuple[str, Iterator[Row]]]:
     """Each file that ``path`` matches, or the Delta table that it names, with its rows.
 
     A folder stands for the Parquet files in it, at any depth.
 
+    Args:
+        connection: the Connection that signs in to the store; None: the account of this process does.
+
     Raises:
+        ConfigError: the Connection is not known, or holds what is not followed.
         DataError: nothing matches, it cannot be read, is no Parquet, or its times have no zone.
     """
-    table = _delta_table(path)
+    table = _delta_table(path, connection)
     if table is not None:
         yield f"{path}@{table.version()}", _delta_rows(path, table, choose, window)
         return
-    for file in find(_files(path), window, "UTC")[0]:
+    for file in find(_files(path), window, "UTC", connection=connection)[0]:
         yield file.name, _parquet_rows(file, choose, window)
 
 
@@ -86,24 +92,24 @@ def _files(path: str) -> str:
     return path if _has_wildcard(path) or path.endswith((".parquet", ".pq")) else f"{path.rstrip('/')}/**/*.parquet"
 
 
-def _delta_table(path: str) -> Any:
+def _delta_table(path: str, connection: str | None) -> Any:
     """The Delta table at ``path``, or None where there is none."""
-    if _has_wildcard(path) or path.endswith((".parquet", ".pq")) or not _has_log(path):
+    if _has_wildcard(path) or path.endswith((".parquet", ".pq")) or not _has_log(path, connection):
         return None
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    options = delta_options(path, connection)
     try:
-        return DeltaTable(path, storage_options={"allow_http": "true"} if plain else None)
+        return DeltaTable(path, storage_options=options or None)
     except (DeltaError, OSError) as error:
         raise _unreadable(path, error) from None
 
 
-def _has_log(path: str) -> bool:
+def _has_log(path: str, connection: str | None) -> bool:
     # A store that does not answer must not pass for one without a log: rows that were deleted are still in the files.
     with reaching(path):
-        filesystem = filesystem_of(path)
+        filesystem = filesystem_of(path, connection)
         log = filesystem._strip_protocol(f"{path.rstrip('/')}/_delta_log")
         return any(True for _ in matching(filesystem, f"{log}/*.json"))
 

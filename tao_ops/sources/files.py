@@ -55,10 +55,13 @@ class LogFile:
         return self.name.rsplit("/", 1)[-1][:10]
 
 
-def find(pattern: str, window: Window, timezone: str, *, may_be_none: bool = False) -> tuple[list[LogFile], int]:
+def find(
+    pattern: str, window: Window, timezone: str, *, connection: str | None = None, may_be_none: bool = False
+) -> tuple[list[LogFile], int]:
     """The files that match, in the order of their names, without those last written before the window.
 
     Args:
+        connection: the Connection that signs in to the store; None: the account of this process does.
         may_be_none: a pattern that matches nothing is no error: who writes there may not have begun.
 
     Returns:
@@ -68,7 +71,7 @@ def find(pattern: str, window: Window, timezone: str, *, may_be_none: bool = Fal
         DataError: nothing matches, the place is missing or refuses, or its file system is not installed.
         SourceUnreachable: the place does not answer.
     """
-    found = {file.name: file for file in _listed(pattern, dated(pattern, window, timezone))}
+    found = {file.name: file for file in _listed(pattern, dated(pattern, window, timezone), connection)}
     if not found and not may_be_none:
         raise DataError("no query log matches", where=pattern, mend="mend the pattern, or see that logs are written")
     fresh = [f for f in found.values() if f.modified is None or f.modified >= window.start - UNTOUCHED]
@@ -97,9 +100,9 @@ def dated(pattern: str, window: Window, timezone: str) -> list[str]:
         at = min(at + step, window.end)
 
 
-def _listed(pattern: str, patterns: list[str]) -> list[LogFile]:
+def _listed(pattern: str, patterns: list[str], connection: str | None) -> list[LogFile]:
     with reaching(pattern):
-        filesystem = filesystem_of(pattern)
+        filesystem = filesystem_of(pattern, connection)
         return [
             LogFile(_shown(filesystem, info["name"]), info["name"], filesystem, _modified(info))
             for one in patterns

@@ -50,7 +50,7 @@ def read(source: SourceConfig, path: str, window: Window) -> Iterator[Batch]:
     Raises:
         DataError: nothing matches, a file cannot be read, or it is no inference table.
     """
-    for file, rows in scan(path, _choose, window):
+    for file, rows in scan(path, _choose, window, source.connection):
         yield from batches(file, (_query(row, source.non_text) for row in rows))
 
 

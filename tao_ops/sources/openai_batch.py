@@ -56,7 +56,7 @@ def reader(source: SourceConfig) -> Parse:
     The reader raises:
         DataError: ``source.requests`` matches no file, or one cannot be opened.
     """
-    inputs = _Inputs(source.requests or "")
+    inputs = _Inputs(source.requests or "", source.connection)
 
     def parse(record: Any, position: str) -> Iterator[LoggedQuery | BrokenLine]:
         yield from inputs.load()
@@ -70,6 +70,7 @@ class _Inputs:
     """The requests by ``custom_id``, each as the JSON text of its line; None where there are different ones."""
 
     pattern: str
+    connection: str | None
     requests: dict[str, str | None] = field(default_factory=dict)
     loaded: bool = False
     lock: Lock = field(default_factory=Lock)
@@ -81,7 +82,7 @@ class _Inputs:
             if self.loaded:
                 return []
             broken: list[BrokenLine] = []
-            for file in find(expand(self.pattern), _ANY_TIME, "UTC")[0]:
+            for file in find(expand(self.pattern), _ANY_TIME, "UTC", connection=self.connection)[0]:
                 for batch in json_lines.read(file, self._take):
                     broken += batch.broken
             self.loaded = True

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tao_ops.errors import DataError, SourceUnreachable
+from tao_ops.errors import DataError, SourceUnreachable, TaoError
+from tao_ops.sources.store_access import filesystem_options, scheme_of
 
 WAITS: dict[str, dict[str, Any]] = {
     "s3": {
@@ -23,22 +24,25 @@ since each layer tries again; these to three minutes."""
 S3_ROUNDS = 2
 """How often s3fs tries what botocore has given up; a read is two such calls, one in the other."""
 
-_ALIASES = {"s3a": "s3", "gcs": "gs"}
 _WILDCARD = re.compile(r"[*?[]")
 
 
-def filesystem_of(pattern: str) -> Any:
+def filesystem_of(pattern: str, connection: str | None = None) -> Any:
     """The file system of a pattern: a new one, which remembers no earlier listing and no earlier credentials.
 
+    Args:
+        connection: the Connection that signs in; None: the account of this process does.
+
     Raises:
+        ConfigError: the Connection is not known, or holds what is not followed.
         DataError: its package is not installed.
     """
     from fsspec.core import url_to_fs
 
-    scheme = pattern.split("://", maxsplit=1)[0]
-    scheme = _ALIASES.get(scheme, scheme)
+    scheme = scheme_of(pattern)
+    options = {**WAITS.get(scheme, {}), **filesystem_options(pattern, connection)}
     try:
-        filesystem, _ = url_to_fs(pattern, use_listings_cache=False, skip_instance_cache=True, **WAITS.get(scheme, {}))
+        filesystem, _ = url_to_fs(pattern, use_listings_cache=False, skip_instance_cache=True, **options)
     except ImportError as error:
         package = f"tao-flywheel[{scheme}]" if scheme in WAITS else f"what fsspec needs for {scheme}://"
         raise DataError(str(error), where=pattern, mend=f"install {package}") from None
@@ -96,7 +100,7 @@ def reaching(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except DataError:
+    except TaoError:
         raise
     except (FileNotFoundError, NotADirectoryError):
         raise DataError("there is no such bucket or folder", where=where, mend="mend the source's pattern") from None

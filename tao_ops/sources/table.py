@@ -59,7 +59,7 @@ def read(source: SourceConfig, path: str, window: Window) -> Iterator[Batch]:
             _check(file, schema, field, column)
         return Columns(source.columns["received_at"], tuple(source.columns.values()))
 
-    for file, rows in scan(path, choose, window):
+    for file, rows in scan(path, choose, window, source.connection):
         yield from batches(file, (_query(row, source) for row in rows))
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,6 +45,26 @@ operation:
       notifier: airflow.providers.smtp.notifications.smtp.SmtpNotifier
       arguments: {smtp_conn_id: team_mail, to: team@example.org, subject: "{{ tao.summary }}"}
 """
+
+LAUNCH = """
+launch:
+  light: {queue: cpu, pool: few}
+  model: {queue: gpu}
+"""
+ON_RAY = """
+launch:
+  model: {pool: jobs, ray: {address: "http://ray-head:8265"}}
+"""
+IN_PODS = """
+launch:
+  light: {queue: cpu}
+  model:
+    kubernetes:
+      image: registry.example.com/tao-gpu-worker:0.1.0
+      volumes: {lake: {claim: tao-lake, mount: /lake}}
+      secrets: {TAO_DATABASE_URL: {secret: tao, key: url}}
+"""
+MODEL_STAGES = {"explore.generate", "explore.score", "update", "evaluate"}
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +160,74 @@ def test_stages_that_load_a_model_share_the_pool(dag: Any) -> None:
         "evaluate",
     }
     assert set(pools.values()) == {"gpu", "default_pool"}
+    assert {task.queue for task in dag.tasks} == {"default"}
+
+
+def test_the_yaml_says_on_which_queue_a_task_waits(bag_of: Callable[[str], DagBag], dag: Any) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    bag = bag_of(LAUNCH)
+    assert bag.import_errors == {}
+    placed = bag.dags["flywheel_tickets"]
+    assert placed.task_ids == dag.task_ids
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(placed))  # what the scheduler reads
+    for name, task in stored.task_dict.items():
+        assert (task.queue, task.pool) == (("gpu", "gpu") if name in MODEL_STAGES else ("cpu", "few")), name
+        usual = dag.get_task(name)
+        assert (task.task_type, task.execution_timeout) == (usual.task_type, usual.execution_timeout)
+
+
+def test_without_a_queue_for_models_they_stay_on_airflows_own(bag_of: Callable[[str], DagBag]) -> None:
+    placed = bag_of("launch: {light: {queue: cpu}}\n").dags["flywheel_tickets"]
+    assert {task.task_id for task in placed.tasks if task.queue == "default"} == MODEL_STAGES
+    assert placed.get_task("explore.score").pool == "default_pool"
+
+
+def test_a_ray_cluster_that_the_yaml_names_runs_what_loads_a_model(bag_of: Callable[[str], DagBag], dag: Any) -> None:
+    bag = bag_of(ON_RAY)
+    assert bag.import_errors == {}
+    placed = bag.dags["flywheel_tickets"]
+    assert placed.task_ids == dag.task_ids
+    on_ray = {task.task_id: task for task in placed.tasks if task.task_type == "RayStageOperator"}
+    assert on_ray.keys() == MODEL_STAGES
+    assert {task.ray.address for task in on_ray.values()} == {"http://ray-head:8265"}
+    assert {task.pool for task in on_ray.values()} == {"jobs"} and {task.queue for task in placed.tasks} == {"default"}
+
+
+def test_pods_run_what_loads_a_model_where_the_yaml_says_so(
+    bag_of: Callable[[str], DagBag], dag: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tao_airflow.stage_operator import StageOperator
+
+    class PodStageOperator(StageOperator):
+        def __init__(self, *, kubernetes: Any, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.kubernetes = kubernetes
+
+    module = ModuleType("tao_airflow.pod_operator")
+    monkeypatch.setattr(module, "PodStageOperator", PodStageOperator, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    bag = bag_of(IN_PODS)
+    assert bag.import_errors == {}
+    placed = bag.dags["flywheel_tickets"]
+    assert placed.task_ids == dag.task_ids
+    in_pods = {task.task_id: task for task in placed.tasks if task.task_type == "PodStageOperator"}
+    assert in_pods.keys() == MODEL_STAGES
+    assert {task.kubernetes.namespace for task in in_pods.values()} == {"default"}
+    assert {task.queue for task in placed.tasks if task.task_id not in in_pods} == {"cpu"}
+
+
+def test_the_provider_that_pods_need_and_is_missing_is_one_line(
+    bag_of: Callable[[str], DagBag], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tao_airflow.pod_operator", None)  # an import of it fails
+    bag = bag_of(IN_PODS)
+    assert "flywheel_tickets" not in bag.dags and {"maintenance", "rollback"} <= set(bag.dags)
+    ((file, error),) = bag.import_errors.items()
+    assert file.endswith("config_errors.py")
+    line = error.strip().splitlines()[-1]
+    assert line.startswith("stages cannot run as pods") and "tickets.yaml: launch.model.kubernetes]" in line
+    assert "install apache-airflow-providers-cncf-kubernetes" in line
 
 
 def test_every_task_is_bounded_retried_and_gives_the_turn_back(dag: Any) -> None:
@@ -198,7 +286,7 @@ def test_parsing_loads_no_heavy_library() -> None:
         "import sys; from airflow.dag_processing.dagbag import DagBag; "
         f"bag = DagBag({str(PROJECT / 'dags')!r}); assert 'flywheel_tickets' in bag.dags, bag.import_errors; "
         "names = {'torch', 'vllm', 'trl', 'transformers', 'deltalake', 'pyarrow', 'mlflow', 'great_expectations'}; "
-        "names |= {'openlineage'}; "
+        "names |= {'openlineage', 'kubernetes', 'ray'}; assert 'tao_airflow.ray_operator' not in sys.modules; "
         "found = names & {name.split('.')[0] for name in sys.modules}; sys.exit(f'loaded: {found}' if found else 0)"
     )
     command = [sys.executable, "-c", code]

@@ -10,7 +10,7 @@ from tao_ops.stages import Stage
 
 
 def test_airflow_finds_the_pages() -> None:
-    from tao_plugin import TaoPlugin
+    from tao_airflow.plugin import TaoPlugin
 
     assert ("/tao", pages.app) in [(each["url_prefix"], each["app"]) for each in TaoPlugin.fastapi_apps]
     assert [link.name for link in TaoPlugin.operator_extra_links] == ["Data Docs", "Pictures"]
@@ -41,7 +41,7 @@ def test_airflow_knows_the_links_of_tasks_that_have_pages_alone() -> None:
 
 
 def test_links_are_kept_apart_where_airflow_keeps_them() -> None:
-    from tao_plugin import TaoPlugin
+    from tao_airflow.plugin import TaoPlugin
 
     assert len({link.xcom_key for link in TaoPlugin.operator_extra_links}) == 2
 

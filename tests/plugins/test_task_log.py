@@ -147,6 +147,18 @@ def test_no_part_of_a_secret_is_left_where_a_line_is_cut(entries: list[str]) -> 
         ("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=abcdef", ["AccountKey=abcdef"]),
         ("PARTNER_API_KEY", "sk-12345", ["sk-12345"]),
         ("HF_TOKEN", "hf_abcdef", ["hf_abcdef"]),
+        ("TAO_CONNECTION_LOGS", '{"login": "AKIA12345", "password": "abc/def+ghi"}', ["abc/def+ghi"]),
+        (
+            "TAO_CONNECTION_LOGS",
+            '{"extra": {"region_name": "eu-west-1", "aws_session_token": "t-12345", "key_path": "/etc/keys"}}',
+            ["t-12345"],
+        ),
+        (
+            "TAO_CONNECTION_GOOGLE",
+            '{"extra": {"keyfile_dict": "{\\"private_key\\": \\"abc-def\\", \\"private_key_id\\": \\"12345\\"}"}}',
+            ["abc-def"],
+        ),
+        ("TAO_CONNECTION_TEACHER", "openai://:sk-12345@api.example.org", ["sk-12345"]),
         ("AWS_ACCESS_KEY_ID", "AKIA12345", []),
         ("MY_KEY_FILE", "/etc/keys", []),
         ("TOKENIZERS_PARALLELISM", "false", []),

@@ -275,7 +275,7 @@ def test_the_tab_of_another_dag_says_that_it_is_none(browser: Any, sign_in: Sign
 
 def test_airflow_shows_the_page_in_its_navigation_on_each_dag_and_on_each_run() -> None:
     from tao_airflow import flywheel_page
-    from tao_plugin import TaoPlugin
+    from tao_airflow.plugin import TaoPlugin
 
     mounted = {each["url_prefix"]: each["app"] for each in TaoPlugin.fastapi_apps}
     assert mounted["/flywheel"] is flywheel_page.app

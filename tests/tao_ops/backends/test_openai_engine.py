@@ -364,8 +364,24 @@ def test_a_key_that_is_not_set_or_cannot_be_sent_is_named(start: Start, monkeypa
         start(api_key="${TAO_TEST_KEY}")
     for bad in ("", "clé", "a\nb"):
         monkeypatch.setenv("TAO_TEST_KEY", bad)
-        with pytest.raises(ConfigError, match="'api_key' is empty, or holds what no header may"):
+        with pytest.raises(ConfigError, match="the key is empty, or holds what no header may .* that 'api_key' names"):
             start(api_key="${TAO_TEST_KEY}")
+
+
+def test_the_password_of_a_connection_is_the_key(
+    server: FaultyServer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAO_CONNECTION_TEACHER", json.dumps({"conn_type": "openai", "password": KEY}))
+    engine = start(connection="teacher")
+    assert texts(engine, "a") == [["a 0"]]
+    assert {headers.get("Authorization") for _, headers, _ in server.seen} == {f"Bearer {KEY}"}
+    server.always = says({"detail": f"not {KEY}"}, 403)
+    with pytest.raises(ConfigError, match="password of the Connection 'teacher' .TAO_CONNECTION_TEACHER") as caught:
+        texts(engine, "a")
+    assert KEY not in str(caught.value)
+    monkeypatch.setenv("TAO_CONNECTION_TEACHER", "openai://api.example.org")
+    with pytest.raises(ConfigError, match="the key is empty, .* of the Connection 'teacher'"):
+        start(connection="teacher")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -77,6 +77,13 @@ def test_how_the_dag_is_operated_makes_no_other_turn(settings: Settings) -> None
     assert read(settings).operation.owner == "ana" and read(settings).digest == before
 
 
+def test_where_its_stages_run_makes_no_other_turn(settings: Settings) -> None:
+    before = read(settings).digest
+    path = settings.include / "flywheels" / "orders.yaml"
+    path.write_text(yaml.safe_dump(YAML | {"launch": {"model": {"queue": "gpu"}}}), encoding="utf-8")
+    assert read(settings).launch.model.queue == "gpu" and read(settings).digest == before
+
+
 def test_elements_of_lists_and_names_with_dots_are_reached(settings: Settings) -> None:
     changed = read(settings, "tasks.orders.v2.strategies.1.samples=9", "tasks.orders.v2.max_tokens=32")
     task = changed.tasks["orders.v2"]
@@ -125,7 +132,7 @@ def test_what_is_no_change_is_refused(settings: Settings, text: str) -> None:
     assert "[--set" in error(settings, text)
 
 
-@pytest.mark.parametrize("key", ["name", "schedule", "timezone", "operation.owner"])
+@pytest.mark.parametrize("key", ["name", "schedule", "timezone", "operation.owner", "launch.model.queue"])
 def test_what_belongs_to_no_single_run_is_changed_in_the_yaml(settings: Settings, key: str) -> None:
     line = error(settings, f"{key}=x")
     assert f"[--set {key}]" in line and "change it in the YAML" in line

@@ -38,11 +38,12 @@ def test_a_flywheel_is_read_from_its_recipe_as_it_was(shop: Shop, tmp_path: Path
     assert "pyarrow==" in (tmp_path / "recipe" / "packages.txt").read_text(encoding="utf-8")
 
 
-def test_whom_the_dag_tells_is_not_kept_beside_the_model(shop: Shop, tmp_path: Path) -> None:
+def test_whom_the_dag_tells_and_where_stages_run_is_not_kept_beside_the_model(shop: Shop, tmp_path: Path) -> None:
     shop.change("operation", {"owner": "somebody_else"})
+    shop.change("launch", {"model": {"queue": "somewhere_else"}})
     flywheel = shop.run().flywheel
     recipe.write(flywheel, tmp_path / "recipe")
-    assert "somebody_else" not in (tmp_path / "recipe" / "flywheels" / "shop.yaml").read_text(encoding="utf-8")
+    assert "_else" not in (tmp_path / "recipe" / "flywheels" / "shop.yaml").read_text(encoding="utf-8")
     assert load_flywheel("shop", replace(shop.settings, include=tmp_path / "recipe")).digest == flywheel.digest
 
 

@@ -263,6 +263,33 @@ def test_no_table_at_all_is_one_line(s3: Any) -> None:
     assert "no such bucket" in str(_refused("s3://nowhere/table", format="table", columns=COLUMNS))
 
 
+def test_a_connection_signs_in_where_the_process_itself_may_not_read(
+    s3: Any, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pq.write_table(_table("two"), tmp_path / "t.parquet")
+    s3.put_object(Bucket="logs", Key="web/a.jsonl", Body=_log("one"))
+    s3.put_object(Bucket="logs", Key="table/a.parquet", Body=(tmp_path / "t.parquet").read_bytes())
+    options = {"allow_http": "true", "aws_conditional_put": "etag"}
+    write_deltalake("s3://logs/delta", _table("three"), storage_options=options)
+    iam = boto3.Session().client("iam")
+    iam.create_user(UserName="reader")
+    may_read = {
+        **DENIED,
+        "Statement": {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"], "Resource": "*"},
+    }
+    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=json.dumps(may_read))
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    extra = {"endpoint_url": server, "region_name": "us-east-1"}
+    told = {"login": key["AccessKeyId"], "password": key["SecretAccessKey"], "extra": extra}
+    monkeypatch.setenv("TAO_CONNECTION_READER", json.dumps(told))
+    _enforce(server)
+    _denied("s3://logs/web/*.jsonl")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert _read("s3://logs/web/*.jsonl", connection="reader") == ["one"]
+    table: dict[str, Any] = {"format": "table", "columns": COLUMNS, "connection": "reader"}
+    assert (_read("s3://logs/table", **table), _read("s3://logs/delta", **table)) == (["two"], ["three"])
+
+
 def test_a_turn_takes_its_queries_from_a_bucket(s3: Any, shop: Shop) -> None:
     shop.change("sources", [{"path": "s3://logs/web/{%Y-%m-%d}/*.jsonl.gz", "namespace": "shop"}])
     for day in (20, 21, 22, 23):
