@@ -27,6 +27,8 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[JobsApi]:
     monkeypatch.setattr(ray_jobs, "POLL_S", 0.02)
     monkeypatch.setenv("TAO_LAKE", str(tmp_path / "lake"))
     monkeypatch.setenv("TAO_DATABASE_URL", "postgresql://tao:open%20sesame@db/tao")
+    for name in ("TAO_CACHE", "TAO_INCLUDE"):  # a worker that has them hands them on
+        monkeypatch.delenv(name, raising=False)
     with jobs_api() as found:
         yield found
 
