@@ -23,13 +23,11 @@ if str(PROJECT / "plugins") not in sys.path:
 
 @pytest.hookimpl(optionalhook=True)  # without xdist (-p no:xdist) nobody knows it
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
-    """A file's tests share a process, since they share what is slow to make; so do those of one Airflow, and the rest
-    of those that start one: at most two run beside one another."""
+    """A file's tests share a process, since they share what is slow to make; so do all that start an Airflow."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folders = ("tests/e2e/operated", "tests/e2e")
-            return next((one for one in folders if nodeid.startswith(f"{one}/")), super()._split_scope(nodeid))
+            return "tests/e2e" if nodeid.startswith("tests/e2e/") else super()._split_scope(nodeid)
 
     return ByFile(config, log)
