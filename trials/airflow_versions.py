@@ -58,7 +58,7 @@ def _outcome(cells: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _cell(version: str, scratch: Path) -> dict[str, Any]:
     there = _Airflow(scratch)
-    told = {"python": sys.version.split()[0], **there.install(version, _wheel(scratch))}
+    told = {"python": sys.version.split()[0], **there.install(version, build_wheel(scratch))}
     server = start_embedded(scratch / "home")
     try:
         told |= there.look(server.url("tao"))
@@ -83,8 +83,12 @@ def moved(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return [f"{name} {one} → {after.get(name)}" for name, one in before.items() if after.get(name) != one]
 
 
-def _wheel(scratch: Path) -> Path:
-    """The project's wheel, built from a copy: a build leaves files beside its sources."""
+def build_wheel(scratch: Path) -> Path:
+    """The project's wheel, built from a copy in ``scratch``: a build leaves files beside its sources.
+
+    Raises:
+        RuntimeError: it cannot be built; with the end of what the build said.
+    """
     source, target = scratch / "source", scratch / "wheel"
     for folder in (source, target):
         folder.mkdir()
@@ -94,7 +98,10 @@ def _wheel(scratch: Path) -> Path:
         else:
             shutil.copy(PROJECT / name, source / name)
     code = f"from setuptools import build_meta; build_meta.build_wheel({str(target)!r})"
-    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, timeout=_LIMIT_S, capture_output=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=source, check=False, timeout=_LIMIT_S, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the wheel cannot be built: {done.stderr[-2000:]}")
     (built,) = target.glob("*.whl")
     return built
 

@@ -7,7 +7,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from tao_airflow.stage_operator import unforeseen
-from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE
+from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE, own_limit
 from tao_airflow.task_log import TaskLog, mask
 from tao_ops.launch.process import Outcome, Process
 from tao_ops.launch.stage import stage_environment, tao_command
@@ -33,10 +33,8 @@ class CommandOperator(BaseOperator):
         self._process = Process(tao_command(*self.command), env=environment, with_parent=True)
         if self._killed:  # asked to end before there was anything to end
             self.on_kill()
-        # A little less than Airflow's own limit, so that the log says what happened.
-        limit = self.execution_timeout.total_seconds() * 0.98 if self.execution_timeout else None
         try:
-            outcome = self._process.follow(told, limit_s=limit, grace_s=STOP_SECONDS)
+            outcome = self._process.follow(told, limit_s=own_limit(self), grace_s=STOP_SECONDS)
         finally:
             told.close()
         self._raise_unless_done(outcome, told)

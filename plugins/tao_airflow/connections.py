@@ -16,18 +16,26 @@ def handed_over(flywheel: str) -> dict[str, str]:
         AirflowFailException: there is no such Connection, two could be mistaken for one, or the YAML is wrong.
     """
     try:
-        return {variable(name): _found(name).as_json() for name in connection_ids(load_flywheel(flywheel))}
+        return {
+            variable(name): found(name, "flywheel's YAML: connection").as_json()
+            for name in connection_ids(load_flywheel(flywheel))
+        }
     except ConfigError as error:
         raise AirflowFailException(f"error: {error}") from None
 
 
-def _found(name: str) -> Any:
+def found(name: str, where: str) -> Any:
+    """The Connection ``name``, which ``where`` names.
+
+    Raises:
+        AirflowFailException: there is none.
+    """
     from airflow.sdk import Connection  # not while the DAG is parsed: it brings the providers' manager along
 
     try:
         return Connection.get(name)
     except AirflowNotFoundException:
         raise AirflowFailException(
-            f"error: there is no Connection {name!r} [flywheel's YAML: connection] — "
+            f"error: there is no Connection {name!r} [{where}] — "
             "make it under Admin, Connections, or in the secrets backend"
         ) from None

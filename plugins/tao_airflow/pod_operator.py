@@ -6,7 +6,6 @@ YAML names a cluster: the provider need not be there otherwise.
 """
 
 import signal
-import time
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
@@ -19,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes.client import V1Pod
 
 from tao_airflow import pod_spec
-from tao_airflow.stage_task import TEMPORARY_FAILURE, StageTask, identity
+from tao_airflow.stage_task import TEMPORARY_FAILURE, StageTask, arrived, identity, make_room
 from tao_airflow.task_log import mask
 from tao_ops.config import KubernetesConfig, load_flywheel
 from tao_ops.launch.stage import remote_report, stage_environment
@@ -28,7 +27,6 @@ from tao_ops.turn import path_safe
 
 ARRIVAL_SECONDS = 90.0
 """A network file system shows a file that a pod wrote once its cache of the folder is over: within a minute, mostly."""
-LOOK_SECONDS = 1.0
 OVERTIME_SECONDS = 300
 """A pod that Airflow has lost sight of ends by itself so long after its task's limit."""
 SIGNALLED = 128
@@ -114,14 +112,12 @@ class PodStageOperator(StageTask, KubernetesPodOperator):
 
     def _arrived(self) -> Path:
         """The report of the stage that has ended well, once this machine sees it."""
-        report, until = self._report(), time.monotonic() + ARRIVAL_SECONDS
-        while not report.is_file():
-            if time.monotonic() > until:
-                raise AirflowFailException(
-                    f"error: stage {self.stage} ended well, but its report is not here [{report}] — mount the volume "
-                    "of the pod's lake on Airflow's workers too, then clear the task"
-                )
-            time.sleep(LOOK_SECONDS)
+        report = self._report()
+        if not arrived(report, ARRIVAL_SECONDS):
+            raise AirflowFailException(
+                f"error: stage {self.stage} ended well, but its report is not here [{report}] — mount the volume "
+                "of the pod's lake on Airflow's workers too, then clear the task"
+            )
         return report
 
     def _why(self, event: dict[str, Any], error: AirflowException) -> tuple[str, bool]:
@@ -150,8 +146,7 @@ class _Pods(PodManager):
         self._report = report
 
     def create_pod(self, pod: V1Pod) -> V1Pod:
-        self._report.parent.mkdir(parents=True, exist_ok=True)
-        self._report.unlink(missing_ok=True)
+        make_room(self._report)
         return super().create_pod(pod)
 
 

@@ -7,13 +7,23 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from tao_airflow.connections import found
 from tao_airflow.ray_trigger import RayJobTrigger, access
-from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE, StageTask, identity
+from tao_airflow.stage_task import (
+    STOP_SECONDS,
+    TEMPORARY_FAILURE,
+    StageTask,
+    arrived,
+    identity,
+    make_room,
+    own_limit,
+)
 from tao_ops.config.launch_ray import RayConfig
 from tao_ops.errors import TaoError
 from tao_ops.launch.ray_api import NO_ROOM, OWN_ERROR, UNSCHEDULABLE, Access, JobState, RayJobs, ray_jobs
@@ -49,7 +59,7 @@ class RayStageOperator(StageTask):
 
     def execute(self, context: Any) -> NoReturn:
         """Submit the job, or find it, and leave it to the trigger."""
-        limit = self._limit()
+        limit = own_limit(self)
         self._leave(context, None if limit is None else time.time() + limit)
 
     def resume(self, context: Any, event: dict[str, Any]) -> dict[str, Any] | list[int]:
@@ -66,14 +76,11 @@ class RayStageOperator(StageTask):
             raise (AirflowException if can_retry else AirflowFailException)(words)
         with _readable():
             report = self._report(Settings.from_env().lake)
-        deadline = time.monotonic() + REPORT_S
-        while not report.is_file():
-            if time.monotonic() > deadline:
-                raise AirflowFailException(
-                    f"error: stage {self.stage} is done, and its report is not to be seen here [{report}] — Airflow's "
-                    "workers and the nodes of the Ray cluster share one lake: see TAO_LAKE of both"
-                )
-            time.sleep(1)
+        if not arrived(report, REPORT_S):
+            raise AirflowFailException(
+                f"error: stage {self.stage} is done, and its report is not to be seen here [{report}] — Airflow's "
+                "workers and the nodes of the Ray cluster share one lake: see TAO_LAKE of both"
+            )
         return self.result(context, report)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
@@ -135,26 +142,10 @@ class RayStageOperator(StageTask):
         return remote_report(lake, self.flywheel, *self.turn_and_run, self.stage, self.shard)
 
     async def _attached(self, jobs: RayJobs, job: Job, report: Path) -> str:
-        def fresh() -> None:
-            report.unlink(missing_ok=True)
-            report.parent.mkdir(parents=True, exist_ok=True)
-
-        return await attach(jobs, job, reported=report.is_file, fresh=fresh)
-
-    def _limit(self) -> float | None:
-        """A little less than the task's time, so that the log says what happened."""
-        return self.execution_timeout.total_seconds() * 0.98 if self.execution_timeout else None
+        return await attach(jobs, job, reported=report.is_file, fresh=partial(make_room, report))
 
     def _access(self) -> Access:
-        from airflow.sdk import Connection  # not while the DAG is parsed: it brings the providers' manager along
-
-        try:
-            connection = Connection.get(self.ray.connection) if self.ray.connection else None
-        except AirflowNotFoundException:
-            raise AirflowFailException(
-                f"error: there is no Connection {self.ray.connection!r} [launch: ray.connection] — "
-                "make it under Admin, Connections, or in the secrets backend"
-            ) from None
+        connection = found(self.ray.connection, "launch: ray.connection") if self.ray.connection else None
         return access(self.ray.address, connection, self.ray.limit_lost.total_seconds())
 
     def _asked(self, do: Callable[[RayJobs], Awaitable[T]]) -> T:
@@ -188,7 +179,7 @@ class RayStageOperator(StageTask):
         if state is None:
             return f"{stage} is lost: the Ray cluster knows its job no more (was it started anew?); {again}", True
         if state in (JobState.PENDING, JobState.RUNNING):
-            limit = f"after {self._limit() or 0:.0f} s, its limit"
+            limit = f"after {own_limit(self) or 0:.0f} s, its limit"
             if state == JobState.PENDING:
                 return f"{stage} found no room {limit} — see `ray status` on the head node, and launch.model.ray", True
             return (

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from tao_airflow.connections import handed_over
-from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE, StageTask
+from tao_airflow.stage_task import STOP_SECONDS, TEMPORARY_FAILURE, StageTask, own_limit
 from tao_airflow.task_log import TaskLog, mask
 from tao_ops.config import load_flywheel
 from tao_ops.launch.process import Outcome, Process
@@ -38,10 +38,6 @@ class StageOperator(StageTask):
         if self._process is not None:
             self._process.stop(STOP_SECONDS)
 
-    def _limit(self) -> float | None:
-        """A little less than Airflow's own limit, so that the log says what happened."""
-        return self.execution_timeout.total_seconds() * 0.98 if self.execution_timeout else None
-
     def _follow(self, command: Sequence[str], context: Any) -> None:
         """Run the stage's process; its output, and where more is to be seen, is the task's log."""
         environment = {**stage_environment(hash_key=hash_key()), **handed_over(self.flywheel), READER: MARKED}
@@ -50,7 +46,7 @@ class StageOperator(StageTask):
         if self._killed:  # asked to end before there was anything to end
             self.on_kill()
         try:
-            outcome = self._process.follow(told, limit_s=self._limit(), grace_s=STOP_SECONDS)
+            outcome = self._process.follow(told, limit_s=own_limit(self), grace_s=STOP_SECONDS)
         finally:
             told.close()
         self.tell_more(context)
@@ -68,7 +64,7 @@ class StageOperator(StageTask):
         """What happened and what to do, in a line; and whether a retry can help."""
         if outcome.timed_out:
             return (
-                f"error: stage {self.stage} was ended after {self._limit():.0f} s, its limit; a retry starts over — "
+                f"error: stage {self.stage} was ended after {own_limit(self):.0f} s, its limit; a retry starts over — "
                 "where it takes as long again, give the task more time or the stage less to do",
                 True,
             )

@@ -1,6 +1,7 @@
 """What every task of a stage has, wherever the stage's process runs."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ STOP_SECONDS = 3.0
 """Airflow kills a task five seconds after it asked it to end; its process must be gone by then."""
 
 RELEASE_SECONDS = 120.0
+
+LOOK_SECONDS = 1.0
+"""Between two looks for a report that another machine wrote."""
 
 LINKS: dict[str, RunLink] = {
     "validate": DataDocsLink(),
@@ -89,6 +93,27 @@ class StageTask(BaseOperator):
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What the stage read and wrote, with the tables' versions; where it failed, as much as is known."""
         return openlineage.lineage(self.stage, self.flywheel, self.report)
+
+
+def own_limit(task: BaseOperator) -> float | None:
+    """A little less than Airflow's own limit of a task, in seconds, so that the log says what happened."""
+    return task.execution_timeout.total_seconds() * 0.98 if task.execution_timeout else None
+
+
+def make_room(report: Path) -> None:
+    """For a report that another machine is about to write; what an earlier try has left there is removed."""
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+
+
+def arrived(report: Path, limit_s: float) -> bool:
+    """Whether a report that another machine wrote is seen in the shared folder, within so many seconds."""
+    until = time.monotonic() + limit_s
+    while not report.is_file():
+        if time.monotonic() > until:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
 
 
 def release_turn(context: Any) -> None:

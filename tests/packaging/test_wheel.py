@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,8 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from tao_ops.settings import PROJECT
+from trials.airflow_versions import build_wheel
 
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE", "tao_ops", "plugins", "dags")
 CORE = {
     *("croniter", "deltalake", "httpx", "jinja2", "numpy", "phonenumbers", "psycopg", "pyarrow", "pydantic", "pyyaml"),
     *("rich", "typer"),
@@ -27,19 +26,7 @@ DAGS = ["erase", "evaluate", "flywheel_tickets", "maintenance", "rollback"]
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of the project: a build leaves files beside its sources."""
-    copy, target = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:
-        if (PROJECT / name).is_dir():
-            shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(PROJECT / name, copy / name)
-    code = f"from setuptools import build_meta; build_meta.build_wheel({str(target)!r})"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    (built,) = target.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ pytest.importorskip("kubernetes_validate")
 
 from kubernetes.client import ApiClient
 from kubernetes_validate import ValidationError
-from tao_airflow import pod_operator
+from tao_airflow import pod_operator, stage_task
 from tao_airflow.pod_operator import PodStageOperator
 
 from tests.plugins import kube_api
@@ -379,7 +379,7 @@ def test_a_report_that_does_not_come_is_a_lake_that_is_not_shared(
     cluster: Cluster, started: Context, operator: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pod_operator, "ARRIVAL_SECONDS", 0.05)
-    monkeypatch.setattr(pod_operator, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(stage_task, "LOOK_SECONDS", 0.01)
     deferred = defer(operator(), given := started())
     cluster.end(0)
     with pytest.raises(AirflowFailException, match="its report is not here .* mount the volume of the pod's lake"):
